@@ -1,0 +1,81 @@
+# Five papers on when two neural networks are alike, reproduced and compared.
+#
+#   snakemake --cores all                  the default preset: every table, figure and the page
+#   snakemake --cores 2 deconfounded_cka   one paper
+#   snakemake -n                           what would run
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# The library is not installed in the rules' environments: every job finds it here, whichever environment it runs in.
+LIBRARY = str(Path(workflow.basedir) / "workflow")
+sys.path.insert(0, LIBRARY)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [LIBRARY, *[path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != LIBRARY]]
+)
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+deployment = workflow.deployment_settings
+if DeploymentMethod.CONDA in deployment.deployment_method and not deployment.conda_not_block_search_path_envvars:
+    raise WorkflowError(
+        "with conda, Snakemake hides the library from its jobs unless it is told not to. "
+        "Add `--conda-not-block-search-path-envvars` to the command, or to your profile:\n"
+        "    conda-not-block-search-path-envvars: true"
+    )
+
+
+configfile: "config.yaml"
+
+
+from netalike import configuration
+from netalike.errors import NetalikeError
+
+try:
+    settings = configuration.load(config, workflow.basedir)
+except NetalikeError as error:
+    raise WorkflowError(str(error)) from None
+config.clear()
+config.update(settings.as_dict())
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/networks.smk"
+include: "rules/deconfounded_cka.smk"
+include: "rules/comparison.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    deconfounded_cka,
+    comparison,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.build_page.output,
+
+
+# One target per paper: its figures, and the table with its numbers.
+rule deconfounded_cka:
+    input:
+        paper_figures("deconfounded_cka"),
+        rules.collect_measurements.output,
+
+
+rule comparison:
+    input:
+        paper_figures("comparison"),
+        rules.collect_measurements.output,
+
+
+onsuccess:
+    print("\nThe page:    results/index.html\nTables:      results/tables/\nFigures:     results/figures/")

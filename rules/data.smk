@@ -1,0 +1,28 @@
+# Data sets are kept in data.root, in their publishers' layouts; the marker of a data set holds its sizes and its hash, so
+# that networks are trained again only if the data change.
+
+
+rule fetch_dataset:
+    input:
+        [],
+    output:
+        done="results/data/{dataset}.json",
+    log:
+        "logs/data/fetch_{dataset}.log",
+    benchmark:
+        "results/cost/data/fetch_{dataset}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    message:
+        "Fetching and checking the data set {wildcards.dataset}"
+    script:
+        "../workflow/scripts/fetch_dataset.py"
+
+
+# Downloads need the network, which the nodes of a cluster may not have.
+localrules:
+    fetch_dataset,

@@ -1,0 +1,5 @@
+"""`python -m netalike`."""
+
+from netalike.cli import main
+
+main()

@@ -1,0 +1,450 @@
+"""One model per section of the configuration: every key with its default, its meaning and an example.
+
+The commented `config.yaml`, the reference page, the JSON schema and the error messages are made from these models. A
+new section is one model here and one line in `Configuration`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations, combinations_with_replacement
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from netalike.configuration.names import BLOCKS, COLLECTIONS, Collection, is_pretrained
+from netalike.training.settings import Settings as TrainingSettings
+
+PUBLISHED = "published:"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.+]*(-[A-Za-z0-9_.+]+)*$"
+
+Control = Literal["untrained", "permuted_samples", "noise"]
+Estimator = Literal["published", "biased", "unbiased", "deconfounded"]
+ActivationMeasure = Literal["procrustes", "cca", "svcca", "pwcca", "linear_regression", "rsa"]
+
+
+def _seeds(given: object) -> object:
+    """Spell out a count (`3` means 0, 1, 2) or a range (`0-19`, both ends in); leave a list as it is."""
+    if isinstance(given, str) and (ends := re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", given)):
+        given = list(range(int(ends[1]), int(ends[2]) + 1))
+    elif isinstance(given, str) and given.strip().isdigit():
+        given = int(given)
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = list(range(given))
+    if not isinstance(given, list | tuple) or not given:
+        raise PydanticCustomError("seeds", "these are no seeds")
+    return given
+
+
+def _layers(given: object) -> object:
+    """Accept a list of patterns, or a list per family."""
+    if _is_patterns(given):
+        return tuple(given)  # type: ignore[arg-type]
+    if isinstance(given, dict) and given and all(_is_patterns(patterns) for patterns in given.values()):
+        return {str(family): tuple(patterns) for family, patterns in given.items()}
+    raise PydanticCustomError("layers", "these are no layer patterns")
+
+
+def _is_patterns(given: object) -> bool:
+    return isinstance(given, list | tuple) and bool(given) and all(isinstance(pattern, str) for pattern in given)
+
+
+def _plain_layers(layers: tuple[str, ...] | dict[str, tuple[str, ...]]) -> list[str] | dict[str, list[str]]:
+    if isinstance(layers, dict):
+        return {family: list(patterns) for family, patterns in layers.items()}
+    return list(layers)
+
+
+def _not_boolean(given: object) -> object:
+    # pydantic would take true for 1
+    if isinstance(given, bool):
+        raise PydanticCustomError("int_type", "a boolean is no number")
+    return given
+
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Whole = Annotated[int, BeforeValidator(_not_boolean)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(_not_boolean)]
+_PATTERNS_SCHEMA = {"type": "array", "minItems": 1, "items": {"type": "string"}}
+Seeds = Annotated[
+    tuple[Annotated[Whole, Field(ge=0)], ...],
+    BeforeValidator(_seeds),
+    WithJsonSchema(
+        {
+            "$comment": "a list of whole numbers such as [0, 1, 2], a range such as 0-19, or a count (3 is 0, 1, 2)",
+            "anyOf": [
+                {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}},
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": r"^\s*\d+\s*(-\s*\d+\s*)?$"},
+            ],
+        }
+    ),
+]
+Layers = Annotated[
+    tuple[str, ...] | dict[str, tuple[str, ...]],
+    PlainValidator(_layers),
+    PlainSerializer(_plain_layers),
+    WithJsonSchema(
+        {
+            "$comment": "a list of layer names, globs such as bn*, or blocks; or a mapping from family to such a list",
+            "anyOf": [
+                _PATTERNS_SCHEMA,
+                {"type": "object", "minProperties": 1, "additionalProperties": _PATTERNS_SCHEMA},
+            ],
+        }
+    ),
+]
+
+
+class Section(BaseModel):
+    """A section of the configuration: unknown keys are refused, values do not change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    changes_results: ClassVar[bool] = True
+    """Whether two runs that differ in this section alone may come to different numbers."""
+
+
+class ImageFolder(Section):
+    """An image folder that becomes a data set: one subfolder of images per class."""
+
+    path: str = Field(description="The folder, with one subfolder of images per class.", examples=["my-images"])
+    size: Whole = Field(32, ge=8, le=1024, description="Height and width to which images are resized.", examples=[64])
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for colour.", examples=[1])
+    test_share: float = Field(
+        0.2, gt=0, lt=1, description="Share of the images of each class that becomes the test split.", examples=[0.25]
+    )
+
+
+class DataSettings(Section):
+    """Where data sets are kept, and where a missing file is fetched from."""
+
+    changes_results: ClassVar[bool] = False
+
+    root: str = Field(
+        "resources",
+        min_length=1,
+        description="Folder of the data sets, each in its publisher's own layout.",
+        examples=["/scratch/datasets"],
+    )
+    mirror: str | None = Field(
+        None,
+        description="Folder or URL that is tried before the publishers; null takes the environment variable "
+        "NETALIKE_MIRROR, if that is set.",
+        examples=["https://mirror.example.org/netalike"],
+    )
+    offline: bool = Field(
+        False, description="Never use the network: a file that no mirror folder has is an error.", examples=[True]
+    )
+    folders: dict[Name, ImageFolder] = Field(
+        {},
+        description="Your own image folders; each becomes a data set under its name.",
+        examples=[{"leaves": {"path": "my-images", "size": 32, "channels": 3, "test_share": 0.25}}],
+    )
+
+
+class NetworkFamily(Section):
+    """Networks that differ in their seed alone. Neither `training` nor `weights`: untrained networks."""
+
+    architecture: str = Field(
+        min_length=1,
+        description="lenet, dense, tiny10, nbn_tiny10, resnet20_w1 (any width), torchvision:NAME, "
+        "torchvision:NAME:WEIGHTS (pretrained), or file:PATH:FUNCTION for a function of yours that returns a "
+        "torch.nn.Module.",
+        examples=["resnet20_w2"],
+        json_schema_extra={"$comment": "the name of an architecture, such as tiny10"},
+    )
+    dataset: str = Field(
+        min_length=1,
+        description="Data set the networks are trained on: digits, mnist, fashion, cifar10, cifar100, or a name of "
+        "data.folders.",
+        examples=["cifar10"],
+        json_schema_extra={"$comment": "the name of a data set, such as digits"},
+    )
+    seeds: Seeds = Field(
+        (0,),
+        description="One network per seed, called FAMILY-sSEED: a list, a range such as 0-19, or how many.",
+        examples=["0-4"],
+    )
+    training: TrainingSettings | None = Field(
+        None,
+        description="How to train the networks; {} is the defaults, null is no training.",
+        examples=[{"epochs": 20, "batch_size": 64, "lr": 0.02}],
+    )
+    weights: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="Trained weights instead of training: a file, with {seed} where it has one per seed (.safetensors, "
+        ".pt, .pth, .th), or published:tiny10-authors, or published:resnet20_w1-authors.",
+        examples=["published:tiny10-authors"],
+    )
+    threads: Positive | None = Field(
+        None, description="CPU threads to train one network; null takes resources.threads_per_job.", examples=[2]
+    )
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the networks have learned anything, here or elsewhere."""
+        return self.training is not None or self.weights is not None or is_pretrained(self.architecture)
+
+    @property
+    def collection(self) -> Collection | None:
+        """The published collection that the weights come from, if they do."""
+        if self.weights is None or not self.weights.startswith(PUBLISHED):
+            return None
+        return COLLECTIONS.get(self.weights.removeprefix(PUBLISHED))
+
+
+class Panel(Section):
+    """A set of networks that are compared with each other on the same images."""
+
+    dataset: str = Field(
+        min_length=1,
+        description="Data set whose test split the networks are compared on.",
+        examples=["cifar10"],
+        json_schema_extra={"$comment": "the name of a data set, such as digits"},
+    )
+    networks: tuple[str, ...] = Field(
+        min_length=1,
+        description="Families of the section networks.",
+        examples=[["lenet-digits", "tiny10-digits"]],
+        json_schema_extra={"$comment": "a list of families of the section networks"},
+    )
+    seeds: Seeds | None = Field(
+        None, description="Only these seeds of each family; null takes all of them.", examples=["0-1"]
+    )
+    across_datasets: bool = Field(
+        False,
+        description="Also allow families that were trained on another data set with as many channels.",
+        examples=[True],
+    )
+    layers: Layers = Field(
+        (BLOCKS,),
+        description="Layers to compare: names, globs, or blocks (the end of each block of the architecture); one list "
+        "for all families, or a list per family.",
+        examples=[["bn*", "fc"]],
+    )
+    n_images: Whole = Field(
+        500, ge=4, description="The first so many images of the test split are used.", examples=[2000]
+    )
+    batch_size: Whole = Field(
+        128,
+        ge=4,
+        description="Images per batch, over which CKA is averaged as its estimator prescribes; every batch, the last "
+        "too, needs 4 images.",
+        examples=[125],
+    )
+    controls: tuple[Control, ...] = Field(
+        ("untrained", "permuted_samples", "noise"),
+        description="What the similarities are held against: untrained networks of the same architectures, the second "
+        "network's images in another order, noise instead of images.",
+        examples=[["permuted_samples", "noise"]],
+    )
+    estimators: tuple[Estimator, ...] = Field(
+        ("published", "biased", "unbiased", "deconfounded"), description="Estimators of CKA.", examples=[["unbiased"]]
+    )
+    deconfounded_psd: bool = Field(
+        False,
+        description="Also compute the deconfounded CKA with the residual projected on the positive semidefinite cone; "
+        "costly: an eigenvalue decomposition per layer and batch.",
+        examples=[True],
+    )
+    measures: tuple[ActivationMeasure, ...] = Field(
+        ("procrustes", "cca", "svcca", "pwcca", "linear_regression", "rsa"),
+        description="Measures other than CKA, computed on recorded activations.",
+        examples=[["procrustes", "rsa"]],
+    )
+    measure_images: Whole = Field(
+        512, ge=4, description="Images for these measures: the first so many of n_images, at most all.", examples=[256]
+    )
+    layer_pairs: Literal["matched", "all"] = Field(
+        "matched",
+        description="Pairs of layers for these measures: matched (same depth) or all.",
+        examples=["all"],
+    )
+    whole_set_precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Numbers of the biased estimator on the whole set. For sets of many thousands of images, bfloat16 takes "
+        "half the memory and, on processors with matrix units, a third of the time; CKA moves by less than 1e-5.",
+        examples=["bfloat16"],
+    )
+    pairs_per_job: Whole = Field(64, ge=1, description="Pairs of networks that one job compares.", examples=[16])
+
+    @property
+    def images_for_measures(self) -> int:
+        """How many images the measures other than CKA see: `measure_images`, but never more than `n_images`."""
+        return min(self.measure_images, self.n_images)
+
+    def layers_of(self, family: str) -> tuple[str, ...]:
+        """Return the layer patterns of one family."""
+        return self.layers[family] if isinstance(self.layers, dict) else self.layers
+
+
+class PageSettings(Section):
+    """The page results/index.html."""
+
+    changes_results: ClassVar[bool] = False
+
+    title: str = Field(
+        "How alike are these networks?", min_length=1, description="Title of the page.", examples=["My networks"]
+    )
+    embed_rows: Whole = Field(
+        5000,
+        ge=0,
+        description="Rows of the measurement table that the page holds; the rest is in results/tables.",
+        examples=[1000],
+    )
+
+
+class ResourceSettings(Section):
+    """What one job may use."""
+
+    changes_results: ClassVar[bool] = False
+
+    threads_per_job: Whole = Field(
+        1, ge=1, description="CPU threads of PyTorch in a job that trains or compares.", examples=[4]
+    )
+    threads_compare: Whole = Field(
+        2, ge=1, description="CPU threads of the one job that compares a whole panel.", examples=[8]
+    )
+    memory_gb: float = Field(
+        2.5,
+        gt=0,
+        description="Memory, in GB, for the blocks of Gram matrices in that job; about 0.5 GB come on top.",
+        examples=[8],
+    )
+
+
+class Configuration(Section):
+    """What to run: a preset, and the values that replace the preset's."""
+
+    preset: Literal["quick", "standard", "paper"] = Field(
+        "quick",
+        description="Values to start from: quick (minutes, no download), standard (hours on two cores, downloads) or "
+        "paper (the paper's sizes, on a cluster).",
+        examples=["standard"],
+    )
+    seed: Whole = Field(0, ge=0, description="Base of every seed of a run.", examples=[7])
+    data: DataSettings = Field(
+        DataSettings.model_validate({}), description="Where data sets are kept, and how they are fetched."
+    )
+    networks: dict[Name, NetworkFamily] = Field(
+        {},
+        description="Families of networks by name: letters, digits, and . _ + - (no --).",
+        examples=[
+            {
+                "my-tiny10": {
+                    "architecture": "tiny10",
+                    "dataset": "digits",
+                    "seeds": "0-2",
+                    "training": {"epochs": 12, "batch_size": 64, "lr": 0.05},
+                },
+                "my-own": {
+                    "architecture": "file:my_networks.py:make",
+                    "dataset": "digits",
+                    "weights": "nets/{seed}.pt",
+                },
+            }
+        ],
+    )
+    panels: dict[Name, Panel] = Field(
+        {},
+        description="Comparisons by name; each compares every pair of its networks.",
+        examples=[
+            {
+                "mine": {
+                    "dataset": "digits",
+                    "networks": ["tiny10-digits", "lenet-digits"],
+                    "layers": {"tiny10-digits": ["relu*"], "lenet-digits": ["blocks"]},
+                    "n_images": 500,
+                    "batch_size": 100,
+                    "controls": ["permuted_samples"],
+                }
+            }
+        ],
+    )
+    page: PageSettings = Field(PageSettings.model_validate({}), description="The page that a run ends in.")
+    resources: ResourceSettings = Field(ResourceSettings.model_validate({}), description="What one job may use.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, as Snakemake's `config` holds them; `Configuration.model_validate` reads them back."""
+        return self.model_dump(mode="json")
+
+    def network_ids(self) -> list[str]:
+        """Return the id of every network, family by family."""
+        return [network_id(family, seed) for family, settings in self.networks.items() for seed in settings.seeds]
+
+    def family_of(self, network: str) -> str:
+        """Return the family of a network.
+
+        Raises
+        ------
+        KeyError
+            If no family has such a network.
+        """
+        return self._parts(network)[0]
+
+    def seed_of(self, network: str) -> int:
+        """Return the seed of a network; KeyError if no family has such a network."""
+        return self._parts(network)[1]
+
+    def settings_of(self, network: str) -> NetworkFamily:
+        """Return the settings of a network's family; KeyError if no family has such a network."""
+        return self.networks[self.family_of(network)]
+
+    def weights_of(self, network: str) -> str | None:
+        """Return the file of a network's foreign weights (published ones are below `data.root`), or None."""
+        family = self.settings_of(network)
+        pattern = family.weights
+        if family.collection is not None:
+            pattern = (Path(self.data.root) / family.collection.pattern).as_posix()
+        return None if pattern is None else pattern.replace("{seed}", str(self.seed_of(network)))
+
+    def threads_of(self, network: str) -> int:
+        """Return the CPU threads with which a network is trained."""
+        return self.settings_of(network).threads or self.resources.threads_per_job
+
+    def networks_to_train(self) -> list[str]:
+        """Return the ids of the networks that this run trains."""
+        return [network for network in self.network_ids() if self.settings_of(network).training is not None]
+
+    def panel_networks(self, panel: str) -> list[str]:
+        """Return the ids of a panel's networks, without the controls, family by family."""
+        settings = self.panels[panel]
+        return [
+            network_id(family, seed)
+            for family in settings.networks
+            for seed in self.networks[family].seeds
+            if settings.seeds is None or seed in settings.seeds
+        ]
+
+    def panel_pairs(self, panel: str, with_self: bool = False) -> list[tuple[str, str]]:
+        """Return the unordered pairs of a panel's networks; a network with itself only `with_self`."""
+        choose = combinations_with_replacement if with_self else combinations
+        return list(choose(self.panel_networks(panel), 2))
+
+    def pair_jobs(self, panel: str, with_self: bool = False) -> list[list[tuple[str, str]]]:
+        """Return the pairs of a panel in portions of `pairs_per_job`, one per job."""
+        pairs, portion = self.panel_pairs(panel, with_self), self.panels[panel].pairs_per_job
+        return [pairs[start : start + portion] for start in range(0, len(pairs), portion)]
+
+    def datasets(self) -> list[str]:
+        """Return the data sets that a panel or a training needs, each once."""
+        trained = [family.dataset for family in self.networks.values() if family.training is not None]
+        return list(dict.fromkeys([*trained, *(panel.dataset for panel in self.panels.values())]))
+
+    def _parts(self, network: str) -> tuple[str, int]:
+        for family, seed in self._ids():
+            if network == network_id(family, seed):
+                return family, seed
+        raise KeyError(f"no network {network!r} in the configuration: {', '.join(self.network_ids())}")
+
+    def _ids(self) -> Iterator[tuple[str, int]]:
+        return ((family, seed) for family, settings in self.networks.items() for seed in settings.seeds)
+
+
+def network_id(family: str, seed: int) -> str:
+    """Return the id of one network of a family: `FAMILY-sSEED`."""
+    return f"{family}-s{seed}"

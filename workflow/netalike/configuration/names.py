@@ -1,0 +1,91 @@
+"""The names that a configuration may use, known without PyTorch.
+
+Snakemake's own process validates the configuration and has no framework; the tests hold these tables against the real
+registries.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What the configuration must know of a data set: the size of its test split and the channels of an image."""
+
+    test_images: int | None
+    channels: int
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Networks that somebody published: their architecture, data, seeds, and where they lie below `data.root`."""
+
+    architecture: str
+    dataset: str
+    seeds: range
+    pattern: str
+
+
+DATASETS = {
+    "digits": DatasetFacts(500, 1),
+    "mnist": DatasetFacts(10_000, 1),
+    "fashion": DatasetFacts(10_000, 1),
+    "cifar10": DatasetFacts(10_000, 3),
+    "cifar100": DatasetFacts(10_000, 3),
+}
+ARCHITECTURES = ("lenet", "dense", "tiny10", "nbn_tiny10", *(f"resnet20_w{width}" for width in range(1, 6)))
+MEASURES = ("cka", "deconfounded_cka", "procrustes", "cca", "svcca", "pwcca", "linear_regression", "rsa")
+COLLECTIONS = {
+    "tiny10-authors": Collection("tiny10", "cifar10", range(20), "networks/tiny10/in{seed}-gn{seed}.pt"),
+    "resnet20_w1-authors": Collection("resnet20_w1", "cifar10", range(2), "networks/resnet20_w1/in{seed}-gn{seed}.pt"),
+}
+BLOCKS = "blocks"
+
+_ARCHITECTURE = re.compile(r"resnet20(_w[1-9]\d*)?|torchvision:\w+(:\w+)?|file:.+:[A-Za-z_]\w*")
+
+
+def is_architecture(name: str) -> bool:
+    """Say whether a name has the form of an architecture that can be built; a torchvision name is not looked up."""
+    return name in ARCHITECTURES or _ARCHITECTURE.fullmatch(name) is not None
+
+
+def is_pretrained(architecture: str) -> bool:
+    """Say whether an architecture brings its weights: `torchvision:NAME:WEIGHTS`."""
+    return architecture.startswith("torchvision:") and architecture.count(":") == 2
+
+
+def layer_names(architecture: str) -> tuple[str, ...] | None:
+    """Return the layer names of an architecture as specs/2 lists them, or None where they are only known to PyTorch."""
+    if re.fullmatch(r"resnet20(_w\d+)?", architecture):
+        return _resnet20_layers()
+    return _LAYERS.get(architecture)
+
+
+def matching_layers(layers: Sequence[str], pattern: str) -> list[str]:
+    """Return the layers that an exact name or a glob selects; `blocks` is for the networks package to say."""
+    return [name for name in layers if name == pattern or fnmatch.fnmatchcase(name, pattern)]
+
+
+def _resnet20_layers() -> tuple[str, ...]:
+    names = ["conv1", "bn1", "relu"]
+    for stage in (1, 2, 3):
+        names.append(f"layer{stage}")
+        for block in range(3):
+            here = f"layer{stage}.{block}"
+            names += [here, *(f"{here}.{part}" for part in ("conv1", "bn1", "relu", "conv2", "bn2"))]
+            if stage > 1 and block == 0:
+                names += [f"{here}.downsample", f"{here}.downsample.0", f"{here}.downsample.1"]
+            names.append(f"{here}.add")
+    return (*names, "avgpool", "fc")
+
+
+_LAYERS = {
+    "lenet": ("conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "fc1", "relu3", "fc2", "relu4", "fc3"),
+    "dense": ("fc1", "relu1", "fc2", "relu2", "fc3", "relu3", "fc4"),
+    "tiny10": (*(f"{kind}{n}" for n in range(1, 9) for kind in ("conv", "bn", "relu")), "fc"),
+    "nbn_tiny10": (*(f"{kind}{n}" for n in range(1, 9) for kind in ("conv", "relu")), "fc"),
+}

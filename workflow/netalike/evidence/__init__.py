@@ -1,0 +1,1 @@
+"""The measurement table: every number that anything computes is a row of it."""

@@ -1,0 +1,113 @@
+"""Build a network from its name, and find the architecture that a set of weights belongs to."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from netalike.errors import NetalikeError
+from netalike.networks import naming
+from netalike.networks.architectures import Dense, LeNet, NbnTiny10, Network, ResNet20, Tiny10
+
+_CONSTRUCTORS: dict[str, Callable[[int, int], Network]] = {
+    "tiny10": Tiny10,
+    "nbn_tiny10": NbnTiny10,
+    "lenet": LeNet,
+    "dense": Dense,
+}
+
+
+def build(name: str, channels: int = 3, classes: int = 10, seed: int | None = None) -> nn.Module:
+    """Build a network with fresh weights (or with torchvision's, where the name asks for them).
+
+    Parameters
+    ----------
+    name : str
+        A registered architecture (`netalike.networks.names`), ``resnet20_w<k>`` of any width, ``torchvision:<name>``
+        (random weights), ``torchvision:<name>:<weights>``, or ``file:<path>.py:<function>``.
+    channels : int
+        Channels of the images.
+    classes : int
+        Number of logits.
+    seed : int, optional
+        Seeds PyTorch just before the layers are made, and puts its state back afterwards; None draws from the state
+        as it is.
+
+    Returns
+    -------
+    nn.Module
+        In training mode, on the CPU.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such architecture.
+    BadFileError
+        If the file of ``file:`` does not hold such a function.
+    """
+    known = naming.canonical(name)
+    if channels < 1 or classes < 1:
+        raise NetalikeError(f"{name} needs at least 1 channel and 1 class, got {channels} and {classes}.")
+    with _seeded(seed):
+        return _construct(known, channels, classes)
+
+
+def fitting_architectures(state: Mapping[str, Tensor]) -> list[str]:
+    """Name the registered architectures whose state dictionary has exactly these keys and shapes.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        A state dictionary.
+
+    Returns
+    -------
+    list of str
+        As ``tiny10 (channels=3, classes=10)``; empty where none fits. Nothing is allocated (meta device).
+    """
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    return [
+        f"{name} (channels={channels}, classes={classes})"
+        for name in naming.names()
+        for channels in (1, 3)
+        for classes in _possible_classes(shapes)
+        if _shapes(name, channels, classes) == shapes
+    ]
+
+
+def _construct(known: str, channels: int, classes: int) -> nn.Module:
+    if known in _CONSTRUCTORS:
+        return _CONSTRUCTORS[known](channels, classes)
+    if width := naming.resnet20_width(known):
+        return ResNet20(channels, classes, width)
+    if known.startswith("torchvision:"):
+        from netalike.networks.torchvision_import import build_torchvision
+
+        return build_torchvision(known, channels, classes)
+    from netalike.networks.from_file import build_from_file
+
+    return build_from_file(known, channels, classes)
+
+
+def _possible_classes(shapes: Mapping[str, tuple[int, ...]]) -> list[int]:
+    # The last matrix is the classifier in every registered architecture.
+    matrices = [shape for shape in shapes.values() if len(shape) == 2]
+    return [matrices[-1][0]] if matrices else []
+
+
+def _shapes(name: str, channels: int, classes: int) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        return {key: tuple(value.shape) for key, value in _construct(name, channels, classes).state_dict().items()}
+
+
+@contextlib.contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,76 @@
+"""What every plotting script does around its one call: rows in, figure and card out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from netalike.evidence import measurements
+from netalike.plots.captions import caption
+from netalike.plots.cards import FigureCard, save
+
+_SCALARS = ("paper", "experiment", "dataset", "quantity", "estimator")
+
+
+def rows_of(job: Any) -> pd.DataFrame:
+    """Read the measurement files that a plotting rule gets.
+
+    Parameters
+    ----------
+    job : object
+        ``snakemake``, as a script sees it.
+
+    Returns
+    -------
+    DataFrame
+    """
+    found = job.input.measurements
+    return measurements.read(found if isinstance(found, str) else list(found))
+
+
+def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, caption_name: str) -> None:
+    """Save a figure with its card, which says what it shows and how to make it again.
+
+    Parameters
+    ----------
+    job : object
+        ``snakemake``; its output ``figure`` names the file.
+    figure : Figure
+    rows : DataFrame
+        The rows that were drawn.
+    title : str
+    caption_name : str
+        A file of workflow/report.
+    """
+    path = Path(job.output.figure)
+    card = FigureCard(
+        name=f"{path.parent.name}/{path.stem}",
+        title=title,
+        caption=caption(caption_name, snakemake=job),
+        category=path.parent.parent.name,
+        rule=job.rule,
+        script=f"workflow/scripts/{job.rule}.py",
+        command=f"snakemake --cores 2 --force {path}",
+        rows=_filter_of(rows),
+        n_rows=len(rows),
+        labels=dict(job.wildcards.items()),
+        configuration={"panels": {job.wildcards.panel: dict(job.params.panel)}},
+        data={
+            "dataset": ", ".join(sorted(set(rows["dataset"]))),
+            "split": ", ".join(sorted(set(rows["split"]))),
+            "n_samples": [int(n) for n in sorted(set(rows["n_samples"].dropna()))],
+        },
+    )
+    save(figure, path, card)
+
+
+def _filter_of(rows: pd.DataFrame) -> dict[str, Any]:
+    """The values of the columns that tell these rows from others: one value, or the list of them."""
+    found: dict[str, Any] = {}
+    for column in (*_SCALARS, "condition"):
+        values = sorted(set(rows[column]))
+        found[column] = values[0] if len(values) == 1 else values
+    return found

@@ -1,0 +1,69 @@
+"""What the scripts of the workflow share: the log file, the threads, and one line for a user's mistake."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from netalike.errors import NetalikeError
+
+
+@contextmanager
+def log_to(path: str | Path, threads: int | None = None) -> Iterator[None]:
+    """Send everything a script prints, also from compiled code, to the rule's log file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Snakemake's ``snakemake.log[0]``.
+    threads : int, optional
+        Threads that PyTorch may use: jobs run side by side, and must not each take the whole machine.
+
+    Notes
+    -----
+    A `NetalikeError` ends the script with its message alone, in the log and on the terminal; any other error keeps its
+    traceback in the log, and its last line goes to the terminal.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.dup(2)
+    with path.open("w") as log:
+        saved = os.dup(1)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            _limit_threads(threads)
+            yield
+        except NetalikeError as error:
+            _say(terminal, f"{error}\n")
+            print(error, file=sys.stderr)
+            raise SystemExit(1) from error
+        except Exception as error:
+            _say(terminal, f"{type(error).__name__}: {error} (the whole story is in {path})\n")
+            traceback.print_exc()
+            raise SystemExit(1) from error
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(saved, 1)
+            os.dup2(terminal, 2)
+            os.close(saved)
+            os.close(terminal)
+
+
+def _say(terminal: int, text: str) -> None:
+    os.write(terminal, text.encode(errors="replace"))
+
+
+def _limit_threads(threads: int | None) -> None:
+    if threads is None:
+        return
+    import torch
+
+    torch.set_num_threads(threads)

@@ -1,0 +1,21 @@
+"""Build the page, and the table of what each job took."""
+
+from netalike.evidence import cost, measurements, provenance
+from netalike.page import build
+from netalike.scripting import log_to
+
+with log_to(snakemake.log[0]):
+    settings = snakemake.params.configuration
+    jobs = cost.read("results/cost")
+    jobs.to_parquet(snakemake.output.cost_parquet, index=False)
+    measurements.write_csv(jobs, snakemake.output.cost_csv)
+    ran = provenance.collect(settings, settings["preset"], ".", snakemake.input.data)
+    build(
+        snakemake.output.page,
+        measurements.read(snakemake.input.measurements),
+        snakemake.input.cards,
+        jobs,
+        ran,
+        title=settings["page"]["title"],
+        embed_rows=settings["page"]["embed_rows"],
+    )

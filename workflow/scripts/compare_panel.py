@@ -1,0 +1,35 @@
+"""Compare all layers of all networks of a panel by CKA, with its controls."""
+
+from netalike import comparison, data
+from netalike.data.place import place_of
+from netalike.evidence import measurements, rows
+from netalike.measures.panel import compare_networks
+from netalike.scripting import log_to
+
+with log_to(snakemake.log[0], snakemake.threads):
+    panel = snakemake.params.panel
+    root = place_of(snakemake.config["data"]).root
+    images = data.load(panel["dataset"], "test", root, limit=panel["n_images"])
+    members = comparison.load_members(dict(zip(panel["members"], snakemake.input.networks, strict=True)), panel)
+    sources, permuted = comparison.sources_of(members, images, panel)
+
+    result = compare_networks(
+        sources,
+        images,
+        panel["estimators"],
+        panel["batch_size"],
+        permuted,
+        panel["seed"],
+        snakemake.config["resources"]["memory_gb"],
+        panel["whole_set_precision"],
+    )
+    measurements.write(
+        rows.panel_rows(result, panel["members"]),
+        snakemake.output.measurements,
+        paper="deconfounded_cka",
+        experiment=f"layers_{snakemake.wildcards.panel}",
+        dataset=images.name,
+        split=images.split,
+        n_samples=len(images),
+        seed=panel["seed"],
+    )
