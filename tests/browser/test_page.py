@@ -109,7 +109,7 @@ def sort_by(tab, column: str) -> None:
 
 def test_the_page_opens_with_all_rows(opened):
     assert shown(opened) == "1 to 25 of 54 rows"
-    assert opened.title() == "netalike: how alike are these neural networks?"
+    assert opened.title() == "netalike: How alike are these neural networks?"
     opened.get_by_role("button", name="Next").click()
     opened.get_by_role("button", name="Next").click()
     assert shown(opened) == "51 to 54 of 54 rows"

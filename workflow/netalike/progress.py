@@ -12,7 +12,7 @@ _Item = TypeVar("_Item")
 _LOG_SECONDS = 10.0
 
 
-def progress(items: Iterable[_Item], title: str, total: int | None = None, shown: bool = True) -> "tqdm[_Item]":
+def progress(items: Iterable[_Item], title: str, total: int | None = None, shown: bool = True) -> tqdm[_Item]:
     """Show how far a loop is and how long it will still take.
 
     Parameters

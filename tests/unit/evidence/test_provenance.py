@@ -94,6 +94,15 @@ def test_no_host_user_or_home_is_named(tmp_path, monkeypatch):
     assert getpass.getuser() == "root" or getpass.getuser() not in found
 
 
+def test_fingerprints_come_from_what_the_data_rule_wrote(tmp_path):
+    facts = tmp_path / "digits.json"
+    facts.write_text(json.dumps({"name": "digits", "sha256": {"train": "ab", "test": "cd"}}))
+    broken = tmp_path / "broken.json"
+    broken.write_text("[]")
+    found = collect({}, "quick", tmp_path, [facts, broken, tmp_path / "missing.json"])
+    assert found.fingerprints == {"digits/train": "ab", "digits/test": "cd"}
+
+
 def test_seeds_are_found_at_every_depth(tmp_path):
     config = {"seed": 1, "networks": {"seeds": [0, 1], "epochs": 3}, "a": {"b": {"batch_seed": 7}}}
     assert collect(config, "quick", tmp_path).seeds == {"seed": 1, "networks.seeds": [0, 1], "a.b.batch_seed": 7}

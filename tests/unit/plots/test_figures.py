@@ -193,9 +193,11 @@ def test_a_measure_by_layer_says_how_many_values_are_undefined():
 
 def test_rows_that_a_figure_cannot_draw_are_refused():
     rows = pd.DataFrame([row("n0", "a", "n1", "b", 0.5)])
-    for draw in (plots.self_similarity, plots.measure_by_layer, plots.controls):
+    for draw in (plots.self_similarity, plots.measure_by_layer):
         with pytest.raises(NetalikeError, match="expected rows"):
             draw(drawn(), rows)
+    with pytest.raises(NetalikeError, match="expected rows that compare layers"):
+        plots.controls(drawn(), rows.iloc[:0])
     with pytest.raises(NetalikeError, match="selection has none"):
         plots.pve_by_depth(drawn(), rows.iloc[:0])
 

@@ -1,6 +1,7 @@
 """Training: the published optimiser, the same weights every time, and exact resumption after a kill."""
 
 import csv
+import itertools
 import os
 import signal
 import subprocess
@@ -8,12 +9,13 @@ import sys
 import time
 
 import pytest
+import small_training as small
 import torch
 from torch import nn
 
-import small_training as small
 from netalike import networks, training
 from netalike.errors import BadFileError, NetalikeError, ShapeError
+from netalike.training.plain import _lay_out, _seed
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +167,47 @@ def test_one_step_is_the_published_update(sets, name):
         torch.testing.assert_close(after, before - 0.01 * step, rtol=1e-4, atol=2e-5, msg=key)
 
 
+def test_each_epoch_steps_with_its_own_learning_rate(sets):
+    """Adam's step is about as long as the learning rate, whatever the gradient."""
+    one = sets[0].take(range(50))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1024, 10))
+    weights = []
+
+    def objective(model, inputs, labels):
+        weights.append(model[1].weight.detach().clone())
+        return training.cross_entropy(model, inputs, labels)
+
+    settings = small.settings(epochs=3, optimizer="adam", lr=0.01, augment=False)
+    training.train(model, one, one, settings, objective=objective)
+    weights.append(model[1].weight.detach())
+    longest = [(after - before).abs().max().item() for before, after in itertools.pairwise(weights)]
+    assert longest == pytest.approx([0.01, 0.001, 0.0001], rel=0.35)
+
+
+def test_batch_norm_learns_from_training_batches_and_from_no_other(sets):
+    modes = []
+
+    def objective(model, inputs, labels):
+        modes.append({module.training for module in model.modules()})
+        return training.cross_entropy(model, inputs, labels)
+
+    model = small.network()
+    training.train(model, *sets, small.settings(epochs=2), objective=objective)
+    assert modes == [{True}] * 8
+    assert int(model[1].num_batches_tracked) == 8
+
+
+def test_momenta_from_a_checkpoint_lie_as_their_weights():
+    layer = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(layer.parameters(), 0.1, momentum=0.9)
+    values = torch.arange(108.0).view(4, 3, 3, 3)
+    optimizer.state[layer.weight]["momentum_buffer"] = values
+    _lay_out(optimizer, torch.channels_last)
+    momentum = optimizer.state[layer.weight]["momentum_buffer"]
+    assert momentum.stride() == layer.weight.stride()
+    assert torch.equal(momentum, values)
+
+
 def test_every_full_batch_is_seen_once_and_the_short_one_left_out(sets):
     seen = []
 
@@ -266,7 +309,5 @@ def test_progress_is_shown_only_on_demand_where_there_is_no_terminal(sets, capsy
 
 
 def test_no_generator_is_shared_between_epochs_and_seeds():
-    from netalike.training.plain import _seed
-
     seeds = {_seed(batch_seed, epoch, stream) for batch_seed in range(20) for epoch in range(20) for stream in (0, 1)}
     assert len(seeds) == 800

@@ -17,7 +17,8 @@ def drops(settings):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "expected"), [(300, [101, 201]), (30, [11, 21]), (3, [2, 3]), (10, [5, 8]), (2, [2]), (1, [])]
+    ("epochs", "expected"),
+    [(300, [101, 201]), (30, [11, 21]), (3, [2, 3]), (10, [5, 8]), (1000, [334, 667]), (2, [2]), (1, [])],
 )
 def test_the_learning_rate_falls_at_thirds(epochs, expected):
     assert drops(Settings(epochs=epochs))[0] == expected

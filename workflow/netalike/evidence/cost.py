@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -42,5 +43,5 @@ def rule_of(job: str) -> str:
     return f"{verb}_{thing}" if thing in known else verb
 
 
-def _numbers(entry: dict[str, object]) -> dict[str, object]:
+def _numbers(entry: Mapping[Hashable, object]) -> dict[str, object]:
     return {name: entry.get(name) for name in ("s", "max_rss", "cpu_time")}

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from netalike.errors import BadFileError, NetalikeError, unknown_name
 
@@ -82,7 +82,7 @@ def parse_condition(text: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in text.split(";")) if text else {}
 
 
-def table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, **constants: object) -> pd.DataFrame:
+def table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, **constants: Any) -> pd.DataFrame:
     """Make a measurement table, checked, with every column in its place.
 
     Parameters
@@ -105,7 +105,7 @@ def table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, **constants: object)
         For a row without a number that is said to be ``ok``, or with a number and another status, or whose interval
         does not hold in order.
     """
-    frame = pd.DataFrame(rows) if not isinstance(rows, pd.DataFrame) else rows.copy()
+    frame = rows.copy() if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     for name in (*frame.columns, *constants):
         if name not in COLUMNS:
             raise unknown_name("column of the measurement table", str(name), COLUMNS)
@@ -143,7 +143,7 @@ def _check(frame: pd.DataFrame) -> None:
         raise NetalikeError(f"{row['quantity']}: the interval [{row['low']}, {row['high']}] is the wrong way round.")
 
 
-def write(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, path: str | Path, **constants: object) -> pd.DataFrame:
+def write(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, path: str | Path, **constants: Any) -> pd.DataFrame:
     """Write rows as a Parquet file, all of it or nothing.
 
     Parameters

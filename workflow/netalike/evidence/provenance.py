@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -87,7 +88,7 @@ def collect(
     config: Mapping[str, Any],
     preset: str,
     repo_root: str | Path,
-    fingerprints: Mapping[str, str] | None = None,
+    data_facts: Iterable[str | Path] = (),
 ) -> Provenance:
     """Collect what a run is made with; what cannot be known is said to be unknown, never an error.
 
@@ -98,8 +99,8 @@ def collect(
     preset : str
     repo_root : path
         The checkout; need not be a git repository.
-    fingerprints : mapping, optional
-        SHA-256 of each data set under "name/split".
+    data_facts : iterable of path
+        What the rule that fetches a data set writes down: JSON with its `name` and the `sha256` of each split.
 
     Returns
     -------
@@ -121,7 +122,7 @@ def collect(
         commit=commit,
         dirty=dirty,
         created=_now(),
-        fingerprints=dict(fingerprints or {}),
+        fingerprints=dict(_fingerprints(data_facts)),
     )
 
 
@@ -152,6 +153,16 @@ def _seeds(configuration: Mapping[str, Any], prefix: str = "") -> Iterable[tuple
             yield from _seeds(value, f"{prefix}{key}.")
         elif "seed" in key:
             yield f"{prefix}{key}", value
+
+
+def _fingerprints(paths: Iterable[str | Path]) -> Iterable[tuple[str, str]]:
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        try:
+            facts = json.loads(Path(path).read_text(encoding="utf-8"))
+            splits = [(f"{facts['name']}/{split}", str(sha256)) for split, sha256 in facts["sha256"].items()]
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            continue  # the page then says that the fingerprint was not recorded
+        yield from splits
 
 
 def _versions(names: Iterable[str]) -> dict[str, str]:

@@ -3,10 +3,10 @@
 The order of the imports is the order of the registry.
 """
 
-from netalike.measures import cka as _cka  # isort: skip
-from netalike.measures import procrustes as _procrustes  # isort: skip
-from netalike.measures import cca as _cca  # isort: skip
-from netalike.measures import rsa as _rsa  # isort: skip
+from netalike.measures import cka as _cka  # noqa: F401  # isort: skip
+from netalike.measures import procrustes as _procrustes  # noqa: F401  # isort: skip
+from netalike.measures import cca as _cca  # noqa: F401  # isort: skip
+from netalike.measures import rsa as _rsa  # noqa: F401  # isort: skip
 from netalike.measures.cka import cka, deconfounded_cka, explained_by_inputs
 from netalike.measures.registry import INVARIANCES, Measure, all_measures, measure, names, of_quantity
 from netalike.measures.streaming import PairwiseCKA, PairwiseResult

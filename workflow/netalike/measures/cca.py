@@ -56,7 +56,8 @@ def _main_subspace(x: Tensor) -> _Subspace:
 
 
 def _correlations(a: _Subspace, b: _Subspace) -> Tensor:
-    return torch.linalg.svdvals(a.basis.T @ b.basis).clamp(max=1.0)
+    correlations: Tensor = torch.linalg.svdvals(a.basis.T @ b.basis)
+    return correlations.clamp(max=1.0)
 
 
 def _mean_squared(a: _Subspace, b: _Subspace) -> float:

@@ -220,7 +220,7 @@ def _batched(
     if len(set(sizes)) > 1:
         raise ShapeError(f"CKA of different samples: {' and '.join(map(str, sizes))}.")
     pairwise = PairwiseCKA([estimator])
-    for batch in zip(*(part.split(batch_size or sizes[0]) for part in features), strict=True):
+    for batch in zip(*(torch.split(part, batch_size or sizes[0]) for part in features), strict=True):
         grams = torch.stack([centred_gram(part) for part in batch])
         pairwise.update(grams[:2], grams[2] if inputs is not None else None)
     result = pairwise.result()

@@ -29,7 +29,8 @@ def gram_factor(gram: Tensor) -> Tensor:
     """
     eigenvalues, vectors = torch.linalg.eigh(gram)
     kept = eigenvalues > eigenvalues[-1] * len(gram) * torch.finfo(gram.dtype).eps
-    return vectors[:, kept] * eigenvalues[kept].sqrt()
+    factor: Tensor = vectors[:, kept] * eigenvalues[kept].sqrt()
+    return factor
 
 
 def _prepare(x: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ def _prepare(x: Tensor) -> Tensor:
     norm = torch.linalg.norm(factor)
     if not norm > 1e-12 * torch.linalg.norm(x):
         raise UndefinedMeasureError("zero variance over the samples")
-    return factor / norm
+    return torch.div(factor, norm)
 
 
 def _distance(a: Tensor, b: Tensor) -> float:

@@ -58,12 +58,13 @@ def average_ranks(values: Tensor) -> Tensor:
     """
     _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
     last = counts.cumsum(0).double()
-    return (last - (counts.double() - 1) / 2)[inverse]
+    ranks: Tensor = last - (counts.double() - 1) / 2
+    return ranks[inverse]
 
 
 def _standardise(values: Tensor) -> Tensor:
     centred = values - values.mean()
-    return centred / torch.linalg.norm(centred)
+    return torch.div(centred, torch.linalg.norm(centred))
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:

@@ -53,19 +53,20 @@ def import_network(architecture: str, file: str | Path | None, test_set: ImageSe
     BadFileError
         If the weights do not fit the architecture.
     """
-    shape = {"channels": int(test_set.inputs(0, 1).shape[1]), "classes": len(test_set.classes)}
+    channels, classes = int(test_set.inputs(0, 1).shape[1]), len(test_set.classes)
     if file is None:
-        model, source = build(architecture, seed=seed, **shape), "built"
+        model, source = build(architecture, channels, classes, seed), "built"
     else:
-        model, source = load(file, architecture, **shape)[0], "imported"
+        model, source = load(file, architecture, channels, classes)[0], "imported"
     found = evaluate(model, test_set)
     card = Card(
         architecture=architecture,
         dataset=test_set.name,
+        channels=channels,
+        classes=classes,
         seed=seed,
         accuracy=found.accuracy,
         loss=found.loss,
         source=source,
-        **shape,
     )
     return model, card

@@ -35,6 +35,8 @@ def build(
     cost: pd.DataFrame,
     provenance: Provenance,
     claims: pd.DataFrame | None = None,
+    title: str = "How alike are these neural networks?",
+    embed_rows: int | None = None,
 ) -> Path:
     """Write the page of a run.
 
@@ -53,6 +55,10 @@ def build(
     claims : DataFrame, optional
         One row per claim: columns paper, id, statement, verdict, and optionally source, paper_value, value, low, high,
         reason.
+    title : str
+    embed_rows : int, optional
+        Rows of the table that the page holds, from the first; all when left out (160,000 rows take 2 MB). The page says
+        how many it leaves out, and that they are in results/tables.
 
     Returns
     -------
@@ -66,7 +72,8 @@ def build(
     """
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    explorer = has_layer_pairs(measurements)
+    embedded = measurements if embed_rows is None else measurements.head(embed_rows)
+    explorer = has_layer_pairs(embedded)
     tested = claim_rows(claims)
     page = (
         _environment()
@@ -81,12 +88,14 @@ def build(
             configuration=yaml.safe_dump(provenance.configuration, sort_keys=False, allow_unicode=True),
             cost=cost_by_rule(cost),
             papers=PAPERS,
+            title=title,
             n_rows=len(measurements),
+            n_embedded=len(embedded),
             n_undefined=int((reasons(measurements) != "ok").sum()),
             n_figures=len(figures),
             downloads=[(name, path) for name, path in _DOWNLOADS if (output.parent / path).is_file()],
             plotly=_PLOTLY if explorer else None,
-            table=Markup(json_for_page(encode_table(measurements))),
+            table=Markup(json_for_page(encode_table(embedded))),
             style=_own_text("style.css"),
             script=_own_text("page.js"),
         )

@@ -49,9 +49,7 @@ def of_estimator(rows: pd.DataFrame, estimator: str) -> pd.DataFrame:
     return found
 
 
-def family_matrices(
-    rows: pd.DataFrame, families: Mapping[str, str]
-) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+def family_matrices(rows: pd.DataFrame, families: Mapping[str, str]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Average layer-by-layer matrices over the pairs of networks of each two families.
 
     Parameters
@@ -76,7 +74,7 @@ def family_matrices(
         count = len(group[["network_a", "network_b"]].drop_duplicates())
         matrix = layer_matrix(group)
         matrix.index.name, matrix.columns.name = first, second
-        matrices[f"{first} × {second}\nmean of {count} pair{'s' * (count != 1)}"] = matrix
+        matrices[f"{first} × {second}\nmean of {count} pair{'s' * (count != 1)}"] = matrix  # noqa: RUF001
     return matrices, pairs
 
 
@@ -105,7 +103,8 @@ def first_pair(rows: pd.DataFrame, families: Mapping[str, str]) -> pd.DataFrame:
     if chosen.empty:
         raise NetalikeError("no pair of networks in the rows of this panel; a panel needs at least one network.")
     network_a, network_b = chosen[["network_a", "network_b"]].iloc[0]
-    return chosen[(chosen["network_a"] == network_a) & (chosen["network_b"] == network_b)]
+    pair: pd.DataFrame = chosen[(chosen["network_a"] == network_a) & (chosen["network_b"] == network_b)]
+    return pair
 
 
 def matched(rows: pd.DataFrame) -> pd.DataFrame:

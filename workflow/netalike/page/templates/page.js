@@ -48,13 +48,10 @@
     return (column.ranks = column.items.map((code) => rank[code]));
   };
   const sorted = (rows, column, direction) => {
-    const rank = ranks(column);
     const sign = direction === "descending" ? -1 : 1;
     // a missing value is last in both directions: it is neither the smallest nor the largest
-    return rows.sort((a, b) => {
-      if (rank[a] === null || rank[b] === null) return (rank[a] === null) - (rank[b] === null) || a - b;
-      return sign * (rank[a] - rank[b]) || a - b;
-    });
+    const keys = Float64Array.from(ranks(column), (rank) => (rank === null ? Infinity : sign * rank));
+    return Uint32Array.from(rows).sort((a, b) => keys[a] - keys[b] || a - b);
   };
 
   // ---- filtering -----------------------------------------------------------------------------------------------
@@ -141,7 +138,7 @@
   };
   const drawBody = () => {
     const first = state.page * pageSize();
-    const rows = state.rows.slice(first, first + pageSize()).map((row) => {
+    const rows = Array.from(state.rows.slice(first, first + pageSize()), (row) => {
       const made = element("tr");
       made.append(...shownColumns.map((column) => drawCell(column, row)));
       return made;

@@ -224,6 +224,20 @@ def test_an_empty_run_has_a_page(tmp_path):
     assert not (tmp_path / "assets").exists()
 
 
+def test_rows_that_the_page_leaves_out_are_counted(tmp_path):
+    text = build(tmp_path, embed_rows=2)
+    assert len(table_of(text)["value"]) == 2
+    assert "the first 2 of 6 rows" in text
+    assert "the other 4 are in" in text
+    assert ">2 undefined</a>" in text
+    assert "page.embed_rows" not in build(tmp_path, embed_rows=6)
+
+
+def test_the_title_is_the_users(tmp_path):
+    text = build(tmp_path, title=EVIL)
+    assert "<h1>&lt;script&gt;alert(1)&lt;/script&gt;</h1>" in text
+
+
 # ---- links ---------------------------------------------------------------------------------------------------------
 
 
@@ -279,7 +293,13 @@ def test_a_figure_shows_its_command_and_links_to_its_rows(tmp_path):
 
 def test_a_figure_of_another_table_says_so(tmp_path):
     text = build(tmp_path, figures=[make_figure(tmp_path, n_rows=4)])
-    assert "The card says 4 rows: the table has changed since this figure was made." in text
+    assert "The card says 4 rows, more than the table has: the table has changed since this figure was made." in text
+
+
+def test_a_figure_that_draws_a_part_of_its_rows_says_how_many(tmp_path):
+    text = build(tmp_path, figures=[make_figure(tmp_path, n_rows=2)])
+    assert "Its 3 rows of the table" in text
+    assert "The figure draws 2 of these rows." in text
 
 
 def test_figures_stand_by_paper_and_the_comparison_last(tmp_path):
