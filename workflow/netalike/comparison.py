@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import nn
 
 from netalike import networks
@@ -83,9 +83,7 @@ def _member(name: str, model: nn.Module, family: str, panel: Mapping[str, Any]) 
     return Member(name, model.eval(), networks.select_layers(model, patterns))
 
 
-def sources_of(
-    members: Sequence[Member], images: ImageSet, panel: Mapping[str, Any]
-) -> tuple[list[Source], list[str]]:
+def sources_of(members: Sequence[Member], images: ImageSet, panel: Mapping[str, Any]) -> tuple[list[Source], list[str]]:
     """Return what is compared, controls included.
 
     Parameters
@@ -120,7 +118,7 @@ def _permuted(panel: Mapping[str, Any]) -> list[str]:
 
 def recordings_of(
     directory: str | Path, panel: Mapping[str, Any]
-) -> tuple[dict[str, Mapping[str, ArrayLike]], dict[str, NDArray[np.int64]]]:
+) -> tuple[dict[str, Mapping[str, NDArray[np.float32]]], dict[str, NDArray[np.int64]]]:
     """Open the recordings of a panel, with its controls beside them.
 
     Parameters
@@ -135,12 +133,12 @@ def recordings_of(
     orders : dict of network to array
         The order in which the permuted networks take their samples.
     """
-    recordings: dict[str, Mapping[str, ArrayLike]] = {
+    recordings: dict[str, Mapping[str, NDArray[np.float32]]] = {
         path.name: ActivationStore(path) for path in sorted(Path(directory).iterdir()) if path.is_dir()
     }
-    samples = min(panel["measure_images"], panel["n_images"])
     orders = {}
     for network in _permuted(panel):
+        samples = len(next(iter(recordings[network].values())))
         recordings[network + PERMUTED] = recordings[network]
         orders[network + PERMUTED] = batch_permutation(samples, samples, panel["seed"]).numpy()
     return recordings, orders

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netalike.data import ImageSet
-from netalike.errors import BadFileError, NetalikeError, unknown_name
+from netalike.errors import BadFileError, NetalikeError, ShapeError, unknown_name
+from netalike.networks import first_tensor
 
 Consumer = Callable[[str, Tensor], None]
 INDEX = "index.json"
@@ -44,6 +45,8 @@ class Recorder:
         If a layer does not exist; the nearest name is given.
     NetalikeError
         On a forward pass in which a layer runs twice, not at all, or returns no tensor.
+    ShapeError
+        If the first axis of a layer's output is not that of the samples.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str], consume: Consumer, repeats: str = "error") -> None:
@@ -56,10 +59,12 @@ class Recorder:
         self._consume, self._modules = consume, modules
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._seen: set[str] = set()
+        self._samples = 0
 
     def __enter__(self) -> Self:
-        self._training = {module: module.training for module in self.model.modules()}
-        self.model.eval()
+        self._training = [module for module in self._modules.values() if module.training]
+        if self._training:
+            self.model.eval()
         for layer in self.layers:
             self._handles.append(self._modules[layer].register_forward_hook(self._hook(layer)))
         return self
@@ -70,8 +75,8 @@ class Recorder:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        for module, training in self._training.items():
-            module.training = training
+        for module in self._training:
+            module.training = True
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Run the model on one batch; `consume` is called once per layer.
@@ -86,6 +91,7 @@ class Recorder:
             The model's own output.
         """
         self._seen.clear()
+        self._samples = len(inputs)
         with torch.no_grad():
             output: Tensor = self.model(inputs)
         missing = [layer for layer in self.layers if layer not in self._seen]
@@ -101,16 +107,22 @@ class Recorder:
                     "name does not say which output is meant; choose the block around it, or the layer after it."
                 )
             self._seen.add(layer)
-            self._consume(layer, _tensor_of(layer, output).detach())
+            self._consume(layer, _rows_of(layer, output, self._samples).detach())
 
         return hook
 
 
-def _tensor_of(layer: str, output: object) -> Tensor:
-    first = output[0] if isinstance(output, tuple | list) and output else output
-    if not isinstance(first, Tensor):
+def _rows_of(layer: str, output: object, samples: int) -> Tensor:
+    """The tensor that a layer returns, if its rows are the samples: other rows would be filed under wrong ids."""
+    tensor = first_tensor(output)
+    if tensor is None:
         raise NetalikeError(f"layer {layer!r} returns {type(output).__name__}, not a tensor; choose a layer inside it.")
-    return first
+    if tensor.shape[:1] != (samples,):
+        raise ShapeError(
+            f"layer {layer!r} returns a tensor of shape {tuple(tensor.shape)} for {samples} samples: expected "
+            f"({samples}, ...), one row per sample; choose a layer before or after it."
+        )
+    return tensor
 
 
 class ActivationStore(Mapping[str, NDArray[np.float32]]):

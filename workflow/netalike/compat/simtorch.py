@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netalike.activations import Recorder
 from netalike.errors import NetalikeError, unknown_name
 from netalike.measures.gram import centred_gram, flatten
+from netalike.measures.layer_grams import LayerGrams
 from netalike.measures.procrustes import PROCRUSTES, gram_factor
 from netalike.measures.streaming import PairwiseCKA
 from netalike.progress import progress
@@ -94,24 +93,6 @@ class SimilarityModel:
             warnings.warn("No forward pass has been run yet: the number of layers is not known.", stacklevel=2)
         return len(self.layer_names)
 
-    @contextmanager
-    def reading(self, read: Any) -> Iterator[Recorder]:
-        """Hook the layers for a while; `read` turns each output into what is kept of it."""
-        self.kept: dict[str, Tensor] = {}
-
-        def keep(layer: str, output: Tensor) -> None:
-            self.kept[layer] = read(output)  # a module that runs twice: the last call wins, at its first place
-
-        with Recorder(self.model, self.layers, keep, repeats="last") as recorder:
-            yield recorder
-
-    def stack(self, recorder: Recorder, inputs: Tensor) -> list[Tensor]:
-        """Run a batch and return what is kept of each layer, in the order of execution."""
-        self.kept.clear()
-        recorder.forward(inputs)
-        self.layer_names = list(self.kept)
-        return list(self.kept.values())
-
 
 class BaseSimilarity:
     """What the metrics share.
@@ -162,18 +143,22 @@ class BaseSimilarity:
         """
         raise NotImplementedError
 
-    def _batches(self, dataloader: Collection[Any]) -> Iterator[tuple[Tensor, list[Tensor], list[Tensor]]]:
-        for wrapped in (self.sim_model1, self.sim_model2):
-            if not wrapped.layers:
-                raise NetalikeError(f"no layer of {wrapped.model_name} was chosen: give layers_to_include.")
-        one, two = self.sim_model1, self.sim_model2
-        with one.reading(self._read) as first, two.reading(self._read) as second:
-            for batch in progress(dataloader, self.similarity_name, total=len(dataloader)):
-                inputs = (batch[0] if isinstance(batch, tuple | list) else batch).to(self.device)
-                yield inputs, one.stack(first, inputs), two.stack(second, inputs)
-
-    def _read(self, output: Tensor) -> Tensor:
-        return centred_gram(output)
+    def _stacks(
+        self, dataloader: Collection[Any], precise: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield the inputs of each batch, and the centred Gram matrices of both models' layers."""
+        wrapped = self.sim_model1, self.sim_model2
+        for one in wrapped:
+            if not one.layers:
+                raise NetalikeError(f"no layer of {one.model_name} was chosen: give layers_to_include.")
+        # a module that runs twice in a forward pass: the last call wins, as in simtorch
+        readers = [LayerGrams(one.model, one.layers, repeats="last", precise=precise) for one in wrapped]
+        for batch in progress(dataloader, self.similarity_name, total=len(dataloader)):
+            inputs = (batch[0] if isinstance(batch, tuple | list) else batch).to(self.device)
+            first, second = (read(inputs) for read in readers)
+            for one, read in zip(wrapped, readers, strict=True):
+                one.layer_names = read.order
+            yield inputs, first, second
 
     def _finish(self, total: _Matrix | None, batches: int) -> _Matrix:
         if total is None:
@@ -259,9 +244,10 @@ class CKA(BaseSimilarity):
 
     def _pairwise(self, dataloader: Collection[Any], estimator: str) -> _Matrix:
         pairwise, batches, rows = PairwiseCKA([estimator]), 0, 0
-        for inputs, one, two in self._batches(dataloader):
-            confounder = centred_gram(flatten(inputs)) if estimator.startswith("deconfounded") else None
-            pairwise.update(torch.stack([*one, *two]), confounder)
+        is_adjusted = estimator.startswith("deconfounded")
+        for inputs, one, two in self._stacks(dataloader, precise=is_adjusted):
+            confounder = centred_gram(flatten(inputs)) if is_adjusted else None
+            pairwise.update(torch.cat([one, two]), confounder)
             batches, rows = batches + 1, len(one)
         if not batches:
             return self._finish(None, 0)
@@ -319,13 +305,14 @@ class Procrustes(BaseSimilarity):
         """See `BaseSimilarity.compute`."""
         total: _Matrix | None = None
         batches = 0
-        for _, one, two in self._batches(dataloader):
-            matrix = np.array([[PROCRUSTES.compare(a, b) for b in two] for a in one])
+        for _, one, two in self._stacks(dataloader, precise=True):
+            factors = [[_unit_factor(gram) for gram in stack] for stack in (one, two)]
+            matrix = np.array([[PROCRUSTES.compare(a, b) for b in factors[1]] for a in factors[0]])
             total = matrix if total is None else total + matrix
             batches += 1
         return self._finish(total, batches)
 
-    def _read(self, output: Tensor) -> Tensor:
-        # in float64: the factor takes roots of eigenvalues, and with them the root of the rounding error
-        factor = gram_factor(centred_gram(output, torch.float64))
-        return factor / torch.linalg.norm(factor)
+
+def _unit_factor(gram: Tensor) -> Tensor:
+    factor = gram_factor(gram.double())
+    return factor / torch.linalg.norm(factor)

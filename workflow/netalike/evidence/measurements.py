@@ -60,10 +60,10 @@ def condition(**factors: object) -> str:
     Raises
     ------
     NetalikeError
-        If a value holds a semicolon or an equals sign.
+        If a name or value holds a semicolon or an equals sign.
     """
     for name, value in factors.items():
-        if any(mark in str(value) for mark in ";="):
+        if any(mark in f"{name}{value}" for mark in ";="):
             raise NetalikeError(f"the factor {name}={value} of a condition may not hold ';' or '='.")
     return ";".join(f"{name}={factors[name]}" for name in sorted(factors))
 
@@ -111,7 +111,7 @@ def table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, **constants: Any) ->
             raise unknown_name("column of the measurement table", str(name), COLUMNS)
     frame = frame.assign(**constants)
     status = frame["status"] if "status" in frame else pd.Series(OK, index=frame.index)
-    frame["status"] = status.fillna(OK)
+    frame["status"] = status.astype(object).fillna(OK)
     typed = _typed(frame.reindex(columns=list(COLUMNS)))
     _check(typed)
     return typed
@@ -119,7 +119,7 @@ def table(rows: Iterable[Mapping[str, Any]] | pd.DataFrame, **constants: Any) ->
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     for name in _TEXTS:
-        frame[name] = frame[name].fillna("").astype(str)
+        frame[name] = frame[name].astype(object).fillna("").astype(str)
     for name in _COUNTS:
         frame[name] = frame[name].astype("Int64")
     for name in _NUMBERS:

@@ -15,6 +15,7 @@ from netalike.measures.registry import Measure, as_features, register
 from netalike.measures.streaming import PairwiseCKA
 from netalike.measures.undefined import UndefinedMeasureError
 
+_CONSTANT_INPUTS = "the inputs are constant over the samples"
 _GRAM_INVARIANCES = frozenset({"permutation", "orthogonal", "isotropic_scaling", "translation"})
 
 
@@ -25,10 +26,14 @@ class _Prepared:
 
 
 def _prepare(x: Tensor, inputs: Tensor | None = None) -> _Prepared:
+    return _Prepared(_varying_gram(x), None if inputs is None else _varying_gram(inputs, _CONSTANT_INPUTS))
+
+
+def _varying_gram(x: Tensor, otherwise: str = "zero variance over the samples") -> Tensor:
     gram = centred_gram(x)
     if not gram.diagonal().sum() > 0:
-        raise UndefinedMeasureError("zero variance over the samples")
-    return _Prepared(gram, None if inputs is None else centred_gram(inputs))
+        raise UndefinedMeasureError(otherwise)
+    return gram
 
 
 def _pair(estimator: str, a: _Prepared, b: _Prepared) -> float:
@@ -215,14 +220,12 @@ def _batched(
     inputs: ArrayLike | Tensor | None,
     batch_size: int | None,
 ) -> float:
-    features = [as_features(part) for part in (x, y, inputs) if part is not None]
-    sizes = [len(part) for part in features]
-    if len(set(sizes)) > 1:
-        raise ShapeError(f"CKA of different samples: {' and '.join(map(str, sizes))}.")
+    features = _of_same_samples(*(part for part in (x, y, inputs) if part is not None))
+    size = batch_size or len(features[0])
     pairwise = PairwiseCKA([estimator])
-    for batch in zip(*(torch.split(part, batch_size or sizes[0]) for part in features), strict=True):
-        grams = torch.stack([centred_gram(part) for part in batch])
-        pairwise.update(grams[:2], grams[2] if inputs is not None else None)
+    for batch in zip(*(torch.split(part, size) for part in features), strict=True):
+        confounder = None if inputs is None else _varying_gram(batch[2], _CONSTANT_INPUTS)
+        pairwise.update(torch.stack([centred_gram(part) for part in batch[:2]]), confounder)
     result = pairwise.result()
     value = float(result.values[estimator][0, 1])
     if np.isnan(value):
@@ -245,9 +248,20 @@ def explained_by_inputs(x: ArrayLike | Tensor, inputs: ArrayLike | Tensor) -> fl
 
     Raises
     ------
+    ShapeError
+        If the numbers of samples differ.
     UndefinedMeasureError
         If either is constant.
     """
-    prepared = [_prepare(as_features(part)).gram for part in (x, inputs)]
-    units = [unit_vectors(gram[None])[0][0] for gram in prepared]
+    features, confounder = _of_same_samples(x, inputs)
+    grams = torch.stack([_varying_gram(features), _varying_gram(confounder, _CONSTANT_INPUTS)])
+    units, _ = unit_vectors(grams)
     return float(units[0] @ units[1]) ** 2
+
+
+def _of_same_samples(*representations: ArrayLike | Tensor) -> list[Tensor]:
+    features = [as_features(part) for part in representations]
+    sizes = [len(part) for part in features]
+    if len(set(sizes)) > 1:
+        raise ShapeError(f"CKA of different samples: {' and '.join(map(str, sizes))}.")
+    return features

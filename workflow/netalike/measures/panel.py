@@ -114,8 +114,8 @@ def compare_networks(
     precision : {"float32", "bfloat16"}
         Of the features and blocks of the ``biased`` estimator, for sets so large that its O(n^2 p) counts: bfloat16
         halves the memory and is several times faster on processors with matrix units.  The rounding is independent
-        from entry to entry and averages out over the n^2 entries: CKA moves by less than 1e-5 (a test holds it to
-        that).
+        from entry to entry and mostly averages out over the n^2 entries: CKA moves by less than 1e-4 (a test holds
+        it to that at n = 300), on trained Tiny10 and 4000 images by less than 1e-5.
     progress : bool
 
     Returns

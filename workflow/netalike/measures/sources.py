@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from netalike.activations import Recorder
 from netalike.data import ImageSet
 from netalike.measures.gram import centred_gram, flatten, flatten_in_memory_order
+from netalike.measures.layer_grams import LayerGrams
 
 NOISE_WIDTH = 1024
 _FORWARD_BATCH = 125  # images per forward pass within a block: the features stay in the cache
@@ -54,23 +55,20 @@ class NetworkSource:
     ) -> None:
         self.name, self.layers = name, list(layers)
         self._model, self._images, self._device = model.to(device), images, device
+        self._grams = LayerGrams(self._model, self.layers, precise=True)
         self._sums: dict[str, Tensor] = {}
         self._counted = 0
 
     def grams(self, start: int, stop: int) -> Tensor:
         """Run one batch; see `Source.grams`."""
-        grams: dict[str, Tensor] = {}
+        is_new = start == self._counted  # each sample counts once, however often a batch is asked for
 
-        def consume(layer: str, output: Tensor) -> None:
-            features = flatten_in_memory_order(output)
-            grams[layer] = centred_gram(features).cpu()
-            if start == self._counted:  # each sample once, however often batches are asked for
-                self._sums[layer] = self._sums.get(layer, torch.zeros(())) + features.sum(0, dtype=torch.float64)
+        def add(layer: str, features: Tensor) -> None:
+            self._sums[layer] = self._sums.get(layer, torch.zeros(())) + features.sum(0, dtype=torch.float64)
 
-        with Recorder(self._model, self.layers, consume) as recorder:
-            recorder.forward(self._inputs(start, stop))
+        grams = self._grams(self._inputs(start, stop), add if is_new else None)
         self._counted = max(self._counted, stop)
-        return torch.stack([grams[layer] for layer in self.layers])
+        return grams.cpu()
 
     def blocks(self, rows: slice, columns: slice, dtype: torch.dtype) -> list[Tensor]:
         """Run the rows' and the columns' images; see `Source.blocks`."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from netalike.errors import ShapeError, unknown_name
 from netalike.measures.gram import unit_vectors
-from netalike.measures.hsic import MIN_UNBIASED_SAMPLES, inner_products, unbiased_from_centred
+from netalike.measures.hsic import MIN_UNBIASED_SAMPLES, own_products, unbiased_from_centred
 
 ESTIMATORS = ("published", "biased", "unbiased", "deconfounded", "deconfounded_psd")
 # 1 - r^2 below this: the Gram matrix is a multiple of the inputs' and nothing is left after adjusting for them.
@@ -87,16 +87,18 @@ class PairwiseCKA:
         n = grams.shape[-1]
         if n < MIN_UNBIASED_SAMPLES:
             raise ShapeError(f"CKA needs batches of at least {MIN_UNBIASED_SAMPLES} samples, got one of {n}.")
-        self._note_constant(grams)
-        products = inner_products(grams, grams)
+        is_adjusted = any(name.startswith("deconfounded") for name in self.estimators)
+        if is_adjusted:  # a difference of nearly equal correlations, where the inputs explain nearly all
+            grams = grams.double()
+        products, diagonals = own_products(grams)
+        self._note_constant(diagonals)
         norms = products.diagonal().sqrt()
         correlation = products / torch.outer(norms, norms)
         if "published" in self.estimators:
             self._add("published", correlation)
         if "unbiased" in self.estimators:
-            diagonals = grams.diagonal(dim1=-2, dim2=-1)
-            self._add("unbiased", unbiased_from_centred(products, diagonals, diagonals).to(torch.float64))
-        if any(name.startswith("deconfounded") for name in self.estimators):
+            self._add("unbiased", unbiased_from_centred(products, diagonals, diagonals))
+        if is_adjusted:
             self._update_deconfounded(grams, correlation, confounder)
         self._batches += 1
 
@@ -107,7 +109,7 @@ class PairwiseCKA:
                 f"got {None if confounder is None else tuple(confounder.shape)}."
             )
         units, _ = unit_vectors(grams)
-        inputs, _ = unit_vectors(confounder[None])
+        inputs, _ = unit_vectors(confounder[None].double())
         with_inputs = units @ inputs[0]  # r_i0
         left = (1 - with_inputs**2).clamp(min=0)
         left[left < _EXPLAINED] = torch.nan
@@ -118,18 +120,17 @@ class PairwiseCKA:
         if "deconfounded_psd" in self.estimators:
             residuals = (units - torch.outer(with_inputs, inputs[0])).view_as(grams)
             projected, negative = project_psd(residuals)
+            negative[left.isnan()] = torch.nan  # what is left is rounding
             self._negative = negative if self._negative is None else self._negative + negative
             projected_units, _ = unit_vectors(projected)
             projected_units[left.isnan()] = torch.nan
             self._add("deconfounded_psd", projected_units @ projected_units.T)
 
     def _add(self, name: str, batch: Tensor) -> None:
-        # Python floats of a sum do not depend on the order of estimators, and float64 holds 10^9 batches
-        self._sums[name] = batch.double() + self._sums.get(name, 0.0)
+        self._sums[name] = batch + self._sums.get(name, 0.0)
 
-    def _note_constant(self, grams: Tensor) -> None:
-        traces = grams.diagonal(dim1=-2, dim2=-1).sum(-1)
-        for index in torch.nonzero(~(traces > 0)).flatten().tolist():
+    def _note_constant(self, diagonals: Tensor) -> None:
+        for index in torch.nonzero(~(diagonals.sum(-1) > 0)).flatten().tolist():
             self._constant.setdefault(index, self._batches)
 
     def result(self) -> PairwiseResult:

@@ -19,6 +19,7 @@ _ESTIMATORS = {
     "deconfounded_psd": ("deconfounded_cka", "published_psd"),
 }
 _WIDEST = 4
+_NOISE = "noise"
 _TRAINED_PAIRS = ("pair=same_family", "pair=other_family")
 
 
@@ -68,14 +69,25 @@ def family_matrices(rows: pd.DataFrame, families: Mapping[str, str]) -> tuple[di
     pairs = rows[rows["condition"].isin(_TRAINED_PAIRS)]
     if pairs.empty:
         pairs = rows[rows["condition"] == "pair=self"]
-    names = pairs["network_a"].map(families).rename("family_a"), pairs["network_b"].map(families).rename("family_b")
+    oriented = _in_order_of_families(pairs, families)
+    names = [oriented[f"network_{side}"].map(families).rename(f"family_{side}") for side in "ab"]
     matrices = {}
-    for (first, second), group in pairs.groupby(list(names), sort=False):
+    for (first, second), group in oriented.groupby(names, sort=False):
         count = len(group[["network_a", "network_b"]].drop_duplicates())
         matrix = layer_matrix(group)
         matrix.index.name, matrix.columns.name = first, second
         matrices[f"{first} × {second}\nmean of {count} pair{'s' * (count != 1)}"] = matrix  # noqa: RUF001
     return matrices, pairs
+
+
+def _in_order_of_families(pairs: pd.DataFrame, families: Mapping[str, str]) -> pd.DataFrame:
+    """Turn pairs round where the second network's family comes first: CKA is symmetric, and A x B is B x A."""
+    rank = {family: number for number, family in enumerate(dict.fromkeys(families.values()))}
+    first, second = (pairs[f"network_{side}"].map(families).map(rank) for side in "ab")
+    there, back = ["network_a", "layer_a", "network_b", "layer_b"], ["network_b", "layer_b", "network_a", "layer_a"]
+    oriented = pairs.copy()
+    oriented.loc[first > second, there] = pairs.loc[first > second, back].to_numpy()
+    return oriented
 
 
 def first_pair(rows: pd.DataFrame, families: Mapping[str, str]) -> pd.DataFrame:
@@ -126,7 +138,7 @@ def matched(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _matched_pair(rows: pd.DataFrame) -> pd.DataFrame:
     layers_a, layers_b = list(dict.fromkeys(rows["layer_a"])), list(dict.fromkeys(rows["layer_b"]))
-    if len(layers_b) == 1:
+    if rows["network_b"].iloc[0] == _NOISE:
         return rows
     shallow, deep = sorted((layers_a, layers_b), key=len)
     depth = max(len(shallow) - 1, 1)
