@@ -21,6 +21,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+
+# Also for the jobs of a cluster.
+envvars:
+    "PYTHONPATH",
+
+
 deployment = workflow.deployment_settings
 if DeploymentMethod.CONDA in deployment.deployment_method and not deployment.conda_not_block_search_path_envvars:
     raise WorkflowError(

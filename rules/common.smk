@@ -1,4 +1,4 @@
-# What the other rule files share: which networks, pairs and figures there are, from the validated configuration.
+# Shared by the other files: which networks, pairs and figures there are, from the validated configuration.
 
 
 import re
@@ -76,6 +76,11 @@ def measure_chunks(panel):
         return []
     pairs = len(settings.panel_pairs(panel))
     return range(max(1, -(-pairs // settings.panels[panel].pairs_per_job)))
+
+
+def panel_measures(wildcards):
+    panel = wildcards.panel
+    return [f"results/comparison/{panel}/measures-{chunk}.parquet" for chunk in measure_chunks(panel)]
 
 
 def all_measurements(wildcards):

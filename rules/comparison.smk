@@ -48,10 +48,6 @@ rule measure_panel:
         "../workflow/scripts/measure_panel.py"
 
 
-def panel_measures(wildcards):
-    return [f"results/comparison/{wildcards.panel}/measures-{chunk}.parquet" for chunk in measure_chunks(wildcards.panel)]
-
-
 rule plot_self_similarity:
     input:
         measurements=rules.compare_panel.output.measurements,

@@ -11,6 +11,8 @@ rule train_network:
         "logs/networks/train_{network}.log",
     benchmark:
         "results/cost/networks/train_{network}.tsv"
+    wildcard_constraints:
+        network=alternatives(settings.networks_to_train()),
     conda:
         "../envs/torch.yaml"
     threads: lambda wildcards: settings.threads_of(wildcards.network)
@@ -18,14 +20,14 @@ rule train_network:
         mem_mb=2000,
         runtime=600,
     params:
-        family=lambda wildcards: settings.settings_of(wildcards.network).model_dump(mode="json", exclude={"seeds", "threads"}),
+        family=lambda wildcards: settings.settings_of(wildcards.network).model_dump(
+            mode="json", exclude={"seeds", "threads"}
+        ),
         seed=lambda wildcards: settings.seed + settings.seed_of(wildcards.network),
         # not an output, so that Snakemake leaves it when a job is killed: the next run goes on from it
         checkpoint=lambda wildcards: f"results/networks/checkpoints/{wildcards.network}.safetensors",
     message:
         "Training {wildcards.network}"
-    wildcard_constraints:
-        network=alternatives(settings.networks_to_train()),
     script:
         "../workflow/scripts/train_network.py"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -83,7 +84,9 @@ def _member(name: str, model: nn.Module, family: str, panel: Mapping[str, Any]) 
     return Member(name, model.eval(), networks.select_layers(model, patterns))
 
 
-def sources_of(members: Sequence[Member], images: ImageSet, panel: Mapping[str, Any]) -> tuple[list[Source], list[str]]:
+def sources_of(
+    members: Sequence[Member], images: ImageSet, panel: Mapping[str, Any], device: str | torch.device = "cpu"
+) -> tuple[list[Source], list[str]]:
     """Return what is compared, controls included.
 
     Parameters
@@ -92,6 +95,8 @@ def sources_of(members: Sequence[Member], images: ImageSet, panel: Mapping[str, 
     images : ImageSet
     panel : mapping
         ``controls``, ``members``, ``seed``.
+    device : str or torch.device
+        Where the networks run.
 
     Returns
     -------
@@ -100,7 +105,7 @@ def sources_of(members: Sequence[Member], images: ImageSet, panel: Mapping[str, 
     permuted : list of str
         Members that also take part with their samples permuted.
     """
-    sources: list[Source] = [NetworkSource(m.name, m.model, m.layers, images) for m in members]
+    sources: list[Source] = [NetworkSource(m.name, m.model, m.layers, images, device) for m in members]
     if NOISE in panel["controls"]:
         sources.append(noise(len(images), panel["seed"]))
     return sources, _permuted(panel)

@@ -1,6 +1,6 @@
 """Compare all layers of all networks of a panel by CKA, with its controls."""
 
-from netalike import comparison, data
+from netalike import comparison, data, networks
 from netalike.data.place import place_of
 from netalike.evidence import measurements, rows
 from netalike.measures.panel import compare_networks
@@ -11,7 +11,8 @@ with log_to(snakemake.log[0], snakemake.threads):
     root = place_of(snakemake.config["data"]).root
     images = data.load(panel["dataset"], "test", root, limit=panel["n_images"])
     members = comparison.load_members(dict(zip(panel["members"], snakemake.input.networks, strict=True)), panel)
-    sources, permuted = comparison.sources_of(members, images, panel)
+    device = networks.resolve_device(snakemake.config["resources"]["device"])
+    sources, permuted = comparison.sources_of(members, images, panel, device)
 
     result = compare_networks(
         sources,

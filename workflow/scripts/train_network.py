@@ -14,9 +14,10 @@ with log_to(snakemake.log[0], snakemake.threads):
     shape = {"channels": test_set.inputs(0, 1).shape[1], "classes": len(test_set.classes)}
     settings = training.Settings(**family["training"])
     checkpoint = Path(snakemake.params.checkpoint)
+    device = networks.resolve_device(snakemake.config["resources"]["device"])
 
     model = networks.build(family["architecture"], seed=seed, **shape)
-    history = training.train(model, train_set, test_set, settings, seed, checkpoint, progress=True)
+    history = training.train(model, train_set, test_set, settings, seed, checkpoint, progress=True, device=device)
     card = Card(
         architecture=family["architecture"],
         dataset=family["dataset"],

@@ -1,6 +1,7 @@
 """Where a run differs from the papers."""
 
 import pytest
+
 from netalike.configuration import Difference, explain, load
 from netalike.configuration.differences import ABSENT
 from netalike.configuration.reading import PRESETS

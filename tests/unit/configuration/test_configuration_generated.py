@@ -4,6 +4,7 @@ import re
 
 import jsonschema
 import pytest
+
 from netalike.configuration import load, parse, read
 from netalike.configuration.generate import config_text, files, main
 from netalike.configuration.loading import REPOSITORY

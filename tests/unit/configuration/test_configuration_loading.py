@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from netalike.configuration import Configuration, load, parse
 from netalike.configuration.loading import REPOSITORY
 from netalike.configuration.reading import PRESETS

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+
 from netalike.configuration import ConfigurationError, load, parse
 from netalike.errors import NetalikeError
 

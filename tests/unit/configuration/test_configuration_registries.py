@@ -3,6 +3,7 @@
 from typing import get_args
 
 import pytest
+
 from netalike.configuration import names
 from netalike.configuration.models import ActivationMeasure
 

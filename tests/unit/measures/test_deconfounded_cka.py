@@ -154,7 +154,8 @@ def test_the_negative_share_by_hand():
 
 def test_the_negative_share_of_what_the_inputs_explain_wholly_is_undefined():
     x, _, inputs = case(0)
-    result = update(["deconfounded_psd"], x, 2 * inputs, inputs=inputs).result()
+    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(12, 12)))[0]
+    result = update(["deconfounded_psd"], x, 2 * inputs @ rotation + 1, inputs=inputs).result()
     assert result.negative_share is not None
     assert result.explained is not None
     assert 0 < float(result.negative_share[0]) < 1

@@ -149,6 +149,13 @@ def test_biased_in_blocks_is_biased_of_the_whole_set(models, images, recorded, p
         np.testing.assert_allclose(found.values["biased"], panel.values["biased"][:7, :7], atol=1e-6)
 
 
+def test_sources_can_be_compared_again(models, images, panel):
+    members = [*sources(models, images), noise(N, seed=3)]
+    for batch_size in (BATCH, 16, BATCH):
+        found = compare_networks(members, images, ["biased"], batch_size, memory_gb=1e-8, progress=False)
+        np.testing.assert_allclose(found.values["biased"], panel.values["biased"][:7, :7], atol=1e-6)
+
+
 def test_permuted_twins_in_blocks(models, images, panel):
     members = [*sources(models, images), noise(N, seed=3)]
     found = compare_networks(members, images, ["biased"], BATCH, ["lenet-s1"], 5, memory_gb=1e-8, progress=False)

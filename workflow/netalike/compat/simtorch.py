@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -76,11 +76,12 @@ class SimilarityModel:
 
     def _matching_layers(self, matching: str) -> list[str]:
         names = [name for name, _ in self.model.named_modules()]
-        test = {
+        tests: dict[str, Callable[[str, str], bool]] = {
             "substring": lambda pattern, name: pattern in name,
             "exact": lambda pattern, name: pattern == name,
             "regex": lambda pattern, name: re.search(pattern, name) is not None,
-        }[matching]
+        }
+        test = tests[matching]
         for pattern in self.layers_to_include:
             if not any(test(pattern, name) for name in names):
                 raise unknown_name(f"layer of {self.model_name}", pattern, [n for n in names if n])
@@ -143,9 +144,7 @@ class BaseSimilarity:
         """
         raise NotImplementedError
 
-    def _stacks(
-        self, dataloader: Collection[Any], precise: bool = False
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _stacks(self, dataloader: Collection[Any], precise: bool = False) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield the inputs of each batch, and the centred Gram matrices of both models' layers."""
         wrapped = self.sim_model1, self.sim_model2
         for one in wrapped:
@@ -315,4 +314,4 @@ class Procrustes(BaseSimilarity):
 
 def _unit_factor(gram: Tensor) -> Tensor:
     factor = gram_factor(gram.double())
-    return factor / torch.linalg.norm(factor)
+    return factor.div(torch.linalg.norm(factor))

@@ -266,8 +266,8 @@ class Panel(Section):
     )
     whole_set_precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="Numbers of the biased estimator on the whole set. For sets of many thousands of images, bfloat16 takes "
-        "half the memory and, on processors with matrix units, a third of the time; CKA moves by less than 1e-5.",
+        description="Numbers of the biased estimator on the whole set. For sets of many thousands of images, bfloat16 "
+        "takes half the memory and, on processors with matrix units, a third of the time; CKA moves by less than 1e-5.",
         examples=["bfloat16"],
     )
     pairs_per_job: Whole = Field(64, ge=1, description="Pairs of networks that one job compares.", examples=[16])
@@ -291,10 +291,10 @@ class PageSettings(Section):
         "How alike are these networks?", min_length=1, description="Title of the page.", examples=["My networks"]
     )
     embed_rows: Whole = Field(
-        5000,
+        200_000,
         ge=0,
         description="Rows of the measurement table that the page holds; the rest is in results/tables.",
-        examples=[1000],
+        examples=[5000],
     )
 
 
@@ -308,6 +308,12 @@ class ResourceSettings(Section):
     )
     threads_compare: Whole = Field(
         2, ge=1, description="CPU threads of the one job that compares a whole panel.", examples=[8]
+    )
+    device: str = Field(
+        "cpu",
+        pattern=r"^(cpu|auto|cuda(:\d+)?|mps)$",
+        description="Where networks run: cpu, cuda, cuda:1, mps, or auto for the first of them that the machine has.",
+        examples=["cuda"],
     )
     memory_gb: float = Field(
         2.5,

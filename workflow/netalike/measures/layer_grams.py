@@ -40,9 +40,9 @@ class LayerGrams:
 
     Notes
     -----
-    A layer's features are multiplied as they come, and the n x n matrices of all layers are centred together.  Where the
-    mean holds nearly all of the squared norm that would lose digits: such a layer is found in its first batch, which is
-    run again, and from then on its features are centred first.
+    A layer's features are multiplied as they come, and the n x n matrices of all layers are centred together.  Where
+    the mean holds nearly all of the squared norm that would lose digits: such a layer is found in its first batch, which
+    is run again, and from then on its features are centred first.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str], repeats: str = "error", precise: bool = False) -> None:
@@ -67,7 +67,8 @@ class LayerGrams:
         Returns
         -------
         Tensor, shape (layers, n, n)
-            Centred, on the model's device and in its precision; exactly zero for a layer that is constant up to rounding.
+            Centred, on the model's device and in its precision; exactly zero for a layer that is constant up to
+            rounding.
         """
         self._observe = observe
         grams = self._run(self._recorder, inputs)

@@ -16,7 +16,8 @@ _ORDER = (
     "same network twice",
     "trained, other seed",
     "trained, other kind",
-    "untrained",
+    "trained and untrained",
+    "both untrained",
     "permuted samples",
     "independent noise",
 )
@@ -34,11 +35,14 @@ def control_of(network_a: str, network_b: str) -> str:
     -------
     str
         "same network twice", "trained, other seed" (one family, two seeds), "trained, other kind" (two families),
-        "untrained", "permuted samples", "independent noise", or the words after an @ that is none of these.
+        "trained and untrained",
+        "both untrained", "permuted samples", "independent noise", or the words after an @ that is none of these.
     """
     if network_a == network_b:
         return _ORDER[0]
     marks = {name.partition("@")[2] for name in (network_a, network_b)} - {""}
+    if marks == {"untrained"}:
+        return _ORDER[4] if "@" in network_a and "@" in network_b else _ORDER[3]
     if "noise" in marks | {network_a, network_b}:
         return "independent noise"
     for mark in ("permuted_samples", *sorted(marks - {"untrained"}), "untrained"):

@@ -61,7 +61,7 @@ def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, captio
         data={
             "dataset": ", ".join(sorted(set(rows["dataset"]))),
             "split": ", ".join(sorted(set(rows["split"]))),
-            "n_samples": [int(n) for n in sorted(set(rows["n_samples"].dropna()))],
+            "n_samples": ", ".join(f"{n:,}" for n in sorted(set(rows["n_samples"].dropna()))),
         },
     )
     save(figure, path, card)

@@ -10,15 +10,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from netalike.errors import NetalikeError, unknown_name
+from netalike.plots.by_layer import measure_by_layer
 from netalike.plots.heatmaps import heatmap_size, layer_matrix
-from netalike.plots.theme import new_figure
+from netalike.plots.theme import direction_label, new_figure
 
 # estimators as a panel names them -> quantity and estimator of the table
 _ESTIMATORS = {
     "deconfounded": ("deconfounded_cka", "published"),
     "deconfounded_psd": ("deconfounded_cka", "published_psd"),
 }
-_WIDEST = 4
+_ONE_ROW = 3
+# measures that share an axis of values
+_KINDS = {
+    "CKA": ("cka", "deconfounded_cka"),
+    "canonical correlation\nand regression": ("cca", "svcca", "pwcca", "linear_regression"),
+    "RSA": ("rsa",),
+    "Procrustes distance": ("procrustes",),
+}
 _NOISE = "noise"
 _TRAINED_PAIRS = ("pair=same_family", "pair=other_family")
 
@@ -76,7 +84,7 @@ def family_matrices(rows: pd.DataFrame, families: Mapping[str, str]) -> tuple[di
         count = len(group[["network_a", "network_b"]].drop_duplicates())
         matrix = layer_matrix(group)
         matrix.index.name, matrix.columns.name = first, second
-        matrices[f"{first} × {second}\nmean of {count} pair{'s' * (count != 1)}"] = matrix  # noqa: RUF001
+        matrices[f"{first} and {second}\nmean of {count} pair{'s' * (count != 1)}"] = matrix
     return matrices, pairs
 
 
@@ -147,6 +155,11 @@ def _matched_pair(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows[own].map(partner) == rows[other]]
 
 
+def grid_columns(count: int) -> int:
+    """Return how many of some heatmaps stand side by side: up to three in one row, else as square as possible."""
+    return count if count <= _ONE_ROW else math.ceil(math.sqrt(count))
+
+
 def grid_figure(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     """Make an empty figure large enough for a grid of heatmaps.
 
@@ -158,10 +171,43 @@ def grid_figure(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     -------
     Figure
     """
-    wide = min(_WIDEST, math.ceil(math.sqrt(len(matrices))))
+    wide = grid_columns(len(matrices))
     high = math.ceil(len(matrices) / wide)
     widths, heights = zip(*(heatmap_size(matrix) for matrix in matrices.values()), strict=True)
     figure, _ = new_figure(wide * max(widths) + 0.8, high * (max(heights) + 0.35), 0, 0)
+    return figure
+
+
+def measures_grid(rows: pd.DataFrame, families: Mapping[str, str]) -> Figure:
+    """Draw all measures along the layers: a row per kind of measure, a column per family of networks.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows between equally named layers.
+    families : mapping of network to family
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    NetalikeError
+        If there are no rows.
+    """
+    family = rows["network_a"].map(families)
+    names = [name for name in dict.fromkeys(families.values()) if (family == name).any()]
+    kinds = {kind: members for kind, members in _KINDS.items() if rows["quantity"].isin(members).any()}
+    if not names or not kinds:
+        raise NetalikeError("nothing to draw: no row belongs to a network of this panel.")
+    figure, axes = new_figure(5.6 * len(names), 2.7 * len(kinds), rows=len(kinds), columns=len(names))
+    cells = [(kind, name) for kind in kinds for name in names]
+    for ax, (kind, name) in zip(axes, cells, strict=True):
+        chosen = rows[(family == name) & rows["quantity"].isin(kinds[kind])]
+        is_distance = kind == "Procrustes distance"
+        label = f"{kind}\n({direction_label(not is_distance, 0 if is_distance else 1)})"
+        measure_by_layer(ax, chosen, name if kind == next(iter(kinds)) else "", label)
     return figure
 
 

@@ -65,6 +65,8 @@ _SPELLING = {
     "svcca": "SVCCA",
 }
 
+_ESTIMATORS = {"published_psd": "PSD projection", "r2": "R²", "first": "weights of the first"}
+
 
 @contextmanager
 def theme() -> Iterator[None]:
@@ -145,7 +147,8 @@ def measure_label(quantity: str, estimator: str = "") -> str:
         For example ``"deconfounded CKA, unbiased"``.
     """
     words = [_SPELLING.get(word, word) for word in quantity.split("_")]
-    return " ".join(words) + (f", {estimator.replace('_', ' ')}" if estimator else "")
+    spelled = _ESTIMATORS.get(estimator, estimator.replace("_", " "))
+    return " ".join(words) + (f", {spelled}" if estimator else "")
 
 
 def figure_of(axes: Axes) -> Figure:

@@ -1,0 +1,63 @@
+# make results   install what is pinned, run the workflow with the default configuration, say where the results are
+# make test      install, then formatting, lint, types, unit tests and workflow tests
+# make help      the rest
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+PRESET ?=
+INSTALLED := $(VENV)/.installed
+
+# The exact versions hold on the machine they were tested on; elsewhere pip resolves the ranges of pyproject.toml.
+PLATFORM := $(shell $(PYTHON) -c 'import platform, sys; print(f"py{sys.version_info[0]}{sys.version_info[1]}-{sys.platform}-{platform.machine()}")' 2>/dev/null)
+CONSTRAINTS := $(wildcard envs/constraints-$(PLATFORM).txt)
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help results test check format install fetch browser benchmarks clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 14
+
+install: $(INSTALLED)  ## make .venv and install everything pinned
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11, or name one, as in make PYTHON=python3.12 results"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[torch,report,workflow,dev,benchmarks]'
+	@touch $@
+
+results: $(INSTALLED)  ## run the workflow (PRESET=standard for more); a second call does nothing
+	$(BIN)/snakemake --cores $(CORES) --quiet $(if $(PRESET),--config preset=$(PRESET))
+	@echo
+	@echo "Page:     results/index.html (open it in a browser)"
+	@echo "Tables:   results/tables/measurements.csv, .parquet; results/tables/cost.csv"
+	@echo "Figures:  results/figures/"
+
+check: $(INSTALLED)  ## formatting, lint, types, configuration in step
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+	$(BIN)/python -m netalike.configuration
+
+test: check  ## everything that CI checks
+	$(BIN)/python -m pytest
+
+format: $(INSTALLED)  ## put all files into form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile rules
+	$(BIN)/python -m netalike.configuration --fix
+
+benchmarks: $(INSTALLED)  ## our code beside its peers, into results/benchmarks
+	$(BIN)/python benchmarks/measures.py
+
+clean:  ## remove results and logs, keep data and the environment
+	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name reference -exec rm -rf {} +
+	rm -rf logs
