@@ -114,9 +114,9 @@ def against_simtorch(one: Replay, two: Replay, batches: list[Tensor]) -> list[Ro
         "deconfounded CKA, one batch": (DeltaCKA(*ours, bug_compat=True), TheirDeltaCKA(*theirs), single, 200, 5),
     }
     rows = []
-    for work, (mine, other, data, asked, repeats) in tasks.items():
+    for work, (mine, other, loaded, asked, repeats) in tasks.items():
 
-        def run(metric: CKA, data: list[tuple[Tensor]] = data) -> object:
+        def run(metric: CKA, data: list[tuple[Tensor]] = loaded) -> object:
             return metric.compute(data)
 
         found = [quietly(lambda m=m, run=run: run(m))() for m in (mine, other)]

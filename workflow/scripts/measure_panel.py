@@ -19,6 +19,6 @@ with log_to(snakemake.log[0], snakemake.threads):
         experiment=f"measures_{snakemake.wildcards.panel}",
         dataset=panel["dataset"],
         split="test",
-        n_samples=min(panel["measure_images"], panel["n_images"]),
+        n_samples=comparison.samples_in(recordings),
         seed=panel["seed"],
     )

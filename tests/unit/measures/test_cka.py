@@ -261,10 +261,13 @@ def test_a_product_with_the_own_transpose(n, p):
     torch.testing.assert_close(found, x @ x.T, rtol=0, atol=1e-9)
 
 
-def test_centred_features_are_zero_where_only_rounding_is_left():
+@pytest.mark.parametrize("scratch", [None, torch.full((999,), torch.nan).double()])
+def test_a_product_after_centring_is_zero_where_only_rounding_is_left(scratch):
     x = normal(20, 5, 0) + 4
-    torch.testing.assert_close(gram_module.centred_features(x), x - x.mean(0))
-    assert gram_module.centred_features(torch.full((20, 5), 0.1)).abs().max() == 0
+    centred = x - x.mean(0)
+    torch.testing.assert_close(gram_module.centred_product(x, scratch), centred @ centred.T)
+    assert gram_module.centred_product(torch.full((20, 5), 0.1).double(), scratch).abs().max() == 0
+    assert torch.equal(x - x.mean(0), centred)  # the features stay as they are
 
 
 def test_inner_products_leave_the_gram_matrices_as_they_were():

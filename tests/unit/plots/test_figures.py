@@ -231,8 +231,9 @@ def test_networks_of_other_lengths_share_a_relative_depth():
         ("tiny10-digits-s0", "tiny10-digits-s0", "same network twice"),
         ("tiny10-digits-s0", "tiny10-digits-s10", "trained, other seed"),
         ("tiny10-digits-s0", "resnet20_w1-digits-s0", "trained, other kind"),
-        ("tiny10-digits-s0", "tiny10-digits-s0@untrained", "untrained"),
-        ("tiny10-digits-s0@untrained", "tiny10-digits-s1", "untrained"),
+        ("tiny10-digits-s0", "tiny10-digits-s0@untrained", "trained and untrained"),
+        ("tiny10-digits-s0@untrained", "tiny10-digits-s1", "trained and untrained"),
+        ("tiny10-digits-s0@untrained", "tiny10-digits-s1@untrained", "both untrained"),
         ("tiny10-digits-s0", "tiny10-digits-s0@permuted_samples", "permuted samples"),
         ("noise", "tiny10-digits-s0", "independent noise"),
         ("tiny10-digits-s0", "tiny10-digits-s0@other_labels", "other labels"),
@@ -251,7 +252,7 @@ def test_controls_show_the_mean_of_each_comparison_from_the_most_alike_down():
     ax = plots.controls(drawn(), rows)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [
         "same network twice",
-        "untrained",
+        "trained and untrained",
         "independent noise",
     ]
     means = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]

@@ -267,7 +267,7 @@ class Panel(Section):
     whole_set_precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="Numbers of the biased estimator on the whole set. For sets of many thousands of images, bfloat16 "
-        "takes half the memory and, on processors with matrix units, a third of the time; CKA moves by less than 1e-5.",
+        "takes half the memory and, on processors with matrix units, a third of the time; CKA moves by about 1e-5.",
         examples=["bfloat16"],
     )
     pairs_per_job: Whole = Field(64, ge=1, description="Pairs of networks that one job compares.", examples=[16])

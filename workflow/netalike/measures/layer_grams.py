@@ -41,8 +41,8 @@ class LayerGrams:
     Notes
     -----
     A layer's features are multiplied as they come, and the n x n matrices of all layers are centred together.  Where
-    the mean holds nearly all of the squared norm that would lose digits: such a layer is found in its first batch, which
-    is run again, and from then on its features are centred first.
+    the mean holds nearly all of the squared norm that would lose digits: such a layer is found in its first batch,
+    which is run again, and from then on its features are centred first.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str], repeats: str = "error", precise: bool = False) -> None:

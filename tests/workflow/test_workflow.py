@@ -1,0 +1,198 @@
+"""The workflow from the outside: dry runs, one figure, mistakes in the configuration, and a small run to the end."""
+
+import json
+import os
+import shutil
+
+import pandas as pd
+import pytest
+
+from netalike.evidence import measurements
+
+# a panel of one family of two quickly trained networks, and a network of the user's own
+SMALL = """
+networks:
+  tiny10-digits: null
+  lenet-digits: {seeds: 2, training: {epochs: 1}}
+  own: {architecture: "file:my_network.py:make", dataset: digits}
+panels:
+  digits:
+    networks: [lenet-digits, own]
+    n_images: 100
+    batch_size: 50
+    measures: [procrustes, cca]
+    layers: {lenet-digits: [relu*], own: [middle, out]}
+"""
+OWN = """
+from torch import nn
+from collections import OrderedDict
+
+def make(channels, classes):
+    return nn.Sequential(OrderedDict(
+        flat=nn.Flatten(), middle=nn.Linear(channels * 1024, 20), act=nn.ReLU(), out=nn.Linear(20, classes)))
+"""
+
+
+@pytest.fixture(scope="module")
+def small(checkout):
+    (checkout / "small.yaml").write_text(SMALL)
+    (checkout / "my_network.py").write_text(OWN)
+    return ["--configfile", "small.yaml"]
+
+
+@pytest.fixture(scope="module")
+def finished(snakemake, checkout, small):
+    done = snakemake(*small)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return checkout / "results"
+
+
+def test_a_dry_run_lists_the_jobs_of_the_default_preset(snakemake):
+    done = snakemake("-n")
+    assert done.returncode == 0, done.stderr
+    jobs = dict(line.split() for line in (done.stdout + done.stderr).splitlines() if len(line.split()) == 2)
+    assert jobs["train_network"] == "6"
+    assert jobs["compare_panel"] == "1"
+    assert jobs["build_page"] == "1"
+
+
+@pytest.mark.parametrize("preset", ["standard", "paper"])
+def test_a_dry_run_of_the_larger_presets_finds_every_rule(snakemake, preset):
+    done = snakemake("-n", "--config", f"preset={preset}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "import_tiny10-authors" in done.stdout + done.stderr
+
+
+def test_a_paper_is_a_target(snakemake):
+    done = snakemake("-n", "deconfounded_cka")
+    assert done.returncode == 0
+    assert "plot_layers" in done.stdout + done.stderr
+    assert "plot_controls" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--config", "panels__digits__n_image=3"], ["panels.digits.n_image", "n_images"]),
+        (["--config", "preset=quik"], ["quik", "quick"]),
+        (["--config", "panels__digits__dataset=mnits"], ["panels.digits.dataset", "mnits", "mnist"]),
+        (["--config", "panels__digits__batch_size=2"], ["panels.digits.batch_size", "2", "4"]),
+        (["--config", "panels={digits: {measures: [procustes]}}"], ["procustes", "procrustes"]),
+        (["--config", "networks={tiny10-digits: {architecture: tiny11}}"], ["tiny11", "tiny10"]),
+    ],
+)
+def test_a_mistake_in_the_configuration_stops_before_anything_runs(snakemake, checkout, arguments, parts):
+    done = snakemake("-n", *arguments)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Traceback" not in text
+    assert "Job stats" not in text
+    for part in parts:
+        assert part in text
+
+
+def test_conda_without_the_search_path_is_refused_with_the_line_to_add(snakemake, checkout):
+    # a profile of the user's own takes the place of profiles/default
+    own = checkout / "profiles" / "own"
+    own.mkdir()
+    (own / "config.yaml").write_text("software-deployment-method: conda\n")
+    done = snakemake("-n", "--workflow-profile", "profiles/own")
+    shutil.rmtree(own)
+    assert done.returncode != 0
+    assert "conda-not-block-search-path-envvars: true" in done.stdout + done.stderr
+
+
+def test_one_figure_can_be_made_alone(snakemake, small):
+    done = snakemake(*small, "-n", "results/figures/deconfounded_cka/digits/layers_unbiased.svg")
+    assert done.returncode == 0
+    assert "build_page" not in done.stdout + done.stderr
+
+
+def test_a_run_ends_with_the_page_the_tables_and_the_figures(finished):
+    table = measurements.read(finished / "tables/measurements.parquet")
+    assert set(table["quantity"]) >= {"cka", "deconfounded_cka", "procrustes", "accuracy", "explained_by_inputs"}
+    assert len(pd.read_csv(finished / "tables/measurements.csv")) == len(table)
+    for card in finished.glob("figures/*/digits/*.json"):
+        content = json.loads(card.read_text())
+        assert content["n_rows"] > 0, card.name
+        assert all((card.parent / name).stat().st_size > 1000 for name in content["files"]), card.name
+    assert "<html" in (finished / "index.html").read_text()
+    assert not (finished / "comparison/digits/activations").exists()
+
+
+def test_controls_come_out_as_they_must(finished):
+    table = measurements.read(finished / "tables/measurements.parquet")
+    cka = table[table["quantity"].isin(["cka", "deconfounded_cka"])]
+    itself = cka[(cka["condition"] == "pair=self") & (cka["layer_a"] == cka["layer_b"])]
+    assert len(itself) == (2 * 4 + 2) * 5  # layers of all networks, times the estimators
+    assert (itself["value"] - 1).abs().max() < 1e-9
+    unbiased = cka[cka["estimator"] == "unbiased"]
+    noise = unbiased[unbiased["condition"] == "pair=noise"]["value"]
+    permuted = unbiased[unbiased["condition"] == "pair=permuted_samples"]["value"]
+    assert noise.abs().max() < 0.1
+    assert permuted.abs().mean() < 0.1
+    # 1,024 independent units and 50 samples: the biased estimator takes noise for similarity
+    biased = cka[(cka["quantity"] == "cka") & (cka["estimator"] == "published")]
+    assert biased[biased["condition"] == "pair=noise"]["value"].mean() > noise.mean() + 0.15
+
+
+def test_degenerate_measures_say_why(finished):
+    table = measurements.read(finished / "tables/measurements.parquet")
+    undefined = table[table["status"] != "ok"]
+    assert len(undefined)
+    assert undefined["value"].isna().all()
+    assert undefined["status"].str.contains("samples of .* dimensions").any()
+
+
+def test_a_second_run_does_nothing(snakemake, small, finished):
+    done = snakemake(*small)
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_two_runs_give_the_same_table_byte_for_byte(snakemake, small, finished, checkout):
+    table = finished / "tables/measurements.parquet"
+    first = table.read_bytes()
+    kept = checkout / "first-results"
+    shutil.move(finished, kept)
+    done = snakemake(*small, "results/tables/measurements.parquet")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert table.read_bytes() == first
+    shutil.rmtree(finished)
+    shutil.move(kept, finished)
+
+
+def test_a_failing_job_says_so_in_one_line_and_keeps_what_is_done(snakemake, small, finished, checkout):
+    (checkout / "my_network.py").write_text("def mak(channels, classes):\n    pass\n")
+    weights = finished / "networks/own-s0.safetensors"
+    kept = finished / "networks/lenet-digits-s0.safetensors"
+    before = kept.stat().st_mtime_ns
+    weights.unlink()
+    done = snakemake(*small)
+    (checkout / "my_network.py").write_text(OWN)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "'make'" in text
+    assert "'mak'" in text
+    assert "Traceback" not in text
+    assert kept.stat().st_mtime_ns == before
+    assert snakemake(*small).returncode == 0
+
+
+@pytest.mark.mirror
+def test_the_authors_networks_are_imported_with_their_accuracy(snakemake, mirror, checkout):
+    config = "networks={tiny10-authors: {seeds: [0, 1]}}"
+    done = snakemake(
+        "results/networks/tiny10-authors-s1.safetensors",
+        "--config",
+        "preset=standard",
+        config,
+        f"data__mirror={mirror}",
+        environment={**os.environ},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    accuracies = [
+        json.loads((checkout / f"results/networks/tiny10-authors-s{seed}.json").read_text())["accuracy"]
+        for seed in (0, 1)
+    ]
+    assert accuracies == pytest.approx([0.8649, 0.8627], abs=5e-4)
