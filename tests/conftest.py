@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# Before PyTorch starts: tests run side by side, and results are the same bit for bit only for one number of threads.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
