@@ -177,6 +177,7 @@ def test_a_failing_job_says_so_in_one_line_and_keeps_what_is_done(snakemake, sma
     assert "Traceback" not in text
     assert kept.stat().st_mtime_ns == before
 
+
 @pytest.mark.mirror
 def test_the_authors_networks_are_imported_with_their_accuracy(snakemake, mirror, checkout):
     config = "networks={tiny10-authors: {seeds: [0, 1]}}"
