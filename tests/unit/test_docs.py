@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 from netalike import measures
 from netalike.cli import app
+from netalike.configuration import load, parse
 from netalike.measures import INVARIANCES, Measure
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -66,8 +69,19 @@ def declared(measure: Measure) -> dict[str, str]:
     }
 
 
-def fenced(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+def blocks_of(text: str) -> list[tuple[str, str]]:
+    """Language and content of each fenced block."""
+    found, language, content = [], None, []
+    for line in text.splitlines():
+        if line.startswith("```"):
+            if language is None:
+                language, content = line[3:], []
+            else:
+                found.append((language, "".join(content)))
+                language = None
+        elif language is not None:
+            content.append(line + "\n")
+    return found
 
 
 def without_code(text: str) -> str:
@@ -125,28 +139,35 @@ def test_the_picture_is_small():
     assert 1_000 < (REPOSITORY / "docs/img/heatmaps.png").stat().st_size < 200_000
 
 
+def commands_in(text: str) -> set[str]:
+    """Commands of netalike at the start of a line of a block, or of code within a sentence."""
+    shown = "\n".join(content for language, content in blocks_of(text) if language in ("", "console"))
+    inline = "\n".join(re.findall(r"`[^`\n]+`", without_code(text)))
+    return set(re.findall(r"^(?:\$ |`)?netalike ([a-z][a-z-]*)\b", f"{shown}\n{inline}", flags=re.MULTILINE))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_commands_of_netalike_exist(page):
     known = {command.name for command in app.registered_commands}
-    # at the start of a line of code, or of code within a sentence
-    named = set(re.findall(r"(?:^\$ |^|`)netalike ([a-z][a-z-]*)\b(?=[^\n]*)", code_of(page), flags=re.MULTILINE))
+    named = commands_in(page.read_text())
     assert named <= known, f"{page.name} names {sorted(named - known)}; there are {sorted(known)}"
     if page == README:
         assert named == known
 
 
-def code_of(page: Path) -> str:
-    """Blocks of code, and code within sentences with its first backtick."""
-    text = page.read_text()
-    inline = re.findall(r"`[^`\n]+`", without_code(text))
-    return "\n".join([*fenced(text, "(?:console)?"), *inline])
+def test_commands_are_found_in_code_and_not_in_prose():
+    text = "netalike compares `netalike one`.\n\n```console\n$ netalike two -x\n```\n\nnetalike is\n"
+    text += "\n```\nnetalike three\n```\n"
+    assert commands_in(text) == {"one", "two", "three"}
 
 
-def examples() -> list[tuple[str, str | None]]:
-    """Each Python block of the README, with the block of text that follows it at once."""
-    pattern = r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?"
-    found = re.findall(pattern, README.read_text(), flags=re.MULTILINE | re.DOTALL)
-    return [(code, output or None) for code, output in found]
+def examples() -> list[tuple[str, str]]:
+    """Each Python block of the README, with the block of text that follows it, if any."""
+    blocks = [*blocks_of(README.read_text()), ("", "")]
+    pairs = itertools.pairwise(blocks)
+    return [
+        (code, after if kind == "text" else "") for (language, code), (kind, after) in pairs if language == "python"
+    ]
 
 
 def test_python_examples_print_what_the_readme_shows(tmp_path):
@@ -163,12 +184,10 @@ def test_python_examples_print_what_the_readme_shows(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     for (code, shown), printed in zip(blocks, json.loads(done.stdout), strict=True):
-        assert same_text(printed, shown or ""), f"the README shows\n{shown}\nbut this prints\n{printed}\n{code}"
+        assert same_text(printed, shown), f"the README shows\n{shown}\nbut this prints\n{printed}\n{code}"
 
 
 def environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(REPOSITORY / "workflow"), "OMP_NUM_THREADS": "1"}
 
 
@@ -195,9 +214,7 @@ def test_outputs_are_compared_by_their_numbers(printed, shown, expected):
 
 
 def test_yaml_examples_of_the_readme_are_accepted():
-    from netalike.configuration import load, parse
-
-    blocks = fenced(README.read_text(), "yaml")
+    blocks = [content for language, content in blocks_of(README.read_text()) if language == "yaml"]
     assert blocks
     for block in blocks:
         loaded = load(parse(block), REPOSITORY)

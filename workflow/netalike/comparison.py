@@ -149,10 +149,10 @@ def recordings_of(
     return recordings, orders
 
 
-def samples_in(recordings: Mapping[str, Mapping[str, ArrayLike]]) -> int:
+def samples_in(recordings: Mapping[str, Mapping[str, NDArray[np.float32]]]) -> int:
     """Return the number of samples of recordings, which all have the same."""
     layers = next(iter(recordings.values()))
-    return len(np.asarray(next(iter(layers.values()))))
+    return len(next(iter(layers.values())))
 
 
 def pairs_of(panel: Mapping[str, Any], chunk: int) -> list[tuple[str, str]]:
