@@ -55,6 +55,10 @@ format: $(INSTALLED)  ## put all files into form
 	$(BIN)/snakefmt Snakefile rules
 	$(BIN)/python -m netalike.configuration --fix
 
+browser: $(INSTALLED)  ## the page in headless Chromium (Debian's package chromium)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	$(BIN)/python -m pytest tests/browser
+
 benchmarks: $(INSTALLED)  ## our code beside its peers, into results/benchmarks
 	$(BIN)/python benchmarks/measures.py
 

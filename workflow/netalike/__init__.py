@@ -20,7 +20,7 @@ _EXPORTS = {
     "deconfounded_cka": "netalike.measures",
     "measure": "netalike.measures",
     "measures": "netalike",
-    "compare_networks": "netalike.measures",
+    "compare_networks": "netalike.measures.panel",
     "record": "netalike.activations",
 }
 

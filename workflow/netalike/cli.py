@@ -264,7 +264,9 @@ def fetch_command(
         ),
     ],
     data_root: DataRoot = Path("resources"),
-    mirror: Annotated[str | None, typer.Option(help="Folder or address to look in first.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(envvar="NETALIKE_MIRROR", help="Folder or address to look in first.")
+    ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Open no connection; a mirror folder is used.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -62,8 +62,8 @@ UNBIASED = register(
     Measure(
         quantity="cka",
         estimator="unbiased",
-        low=-np.inf,  # near 0 for unrelated representations, and possibly below; never clamped
-        high=np.inf,
+        low=-1.0,  # near 0 for unrelated representations, and possibly below; never clamped
+        high=1.0,
         direction="similarity",
         identical=1.0,
         symmetric=True,

@@ -13,6 +13,8 @@ from netalike.measures.gram import unit_vectors
 from netalike.measures.hsic import MIN_UNBIASED_SAMPLES, own_products, unbiased_from_centred
 
 ESTIMATORS = ("published", "biased", "unbiased", "deconfounded", "deconfounded_psd")
+# A self-term of unbiased HSIC below this share of the biased one is what rounding leaves of zero.
+_ROUNDING = 1e-12
 # 1 - r^2 below this: the Gram matrix is a multiple of the inputs' and nothing is left after adjusting for them.
 _EXPLAINED = 1e-10
 
@@ -64,6 +66,7 @@ class PairwiseCKA:
                 raise unknown_name("CKA estimator over batches", name, [e for e in ESTIMATORS if e != "biased"])
         self.estimators = tuple(estimators)
         self._sums: dict[str, Tensor] = {}
+        self._scale: Tensor = torch.zeros((), dtype=torch.float64)
         self._batches = 0
         self._explained: Tensor | None = None
         self._negative: Tensor | None = None
@@ -98,6 +101,7 @@ class PairwiseCKA:
             self._add("published", correlation)
         if "unbiased" in self.estimators:
             self._add("unbiased", unbiased_from_centred(products, diagonals, diagonals))
+            self._scale = self._scale + products.diagonal() / (n * (n - 3))
         if is_adjusted:
             self._update_deconfounded(grams, correlation, confounder)
         self._batches += 1
@@ -149,7 +153,7 @@ class PairwiseCKA:
             raise ShapeError("CKA of no samples: no batch was added.")
         values = {}
         for name, total in self._sums.items():
-            values[name] = _ratio(total) if name == "unbiased" else total / self._batches
+            values[name] = _ratio(total, self._scale) if name == "unbiased" else total / self._batches
         return PairwiseResult(
             values=values,
             explained=None if self._explained is None else self._explained / self._batches,
@@ -158,10 +162,10 @@ class PairwiseCKA:
         )
 
 
-def _ratio(hsic: Tensor) -> Tensor:
-    """HSIC(a, b) / sqrt(HSIC(a, a) HSIC(b, b)); NaN, not clamped, where a self-term is not positive."""
+def _ratio(hsic: Tensor, scale: Tensor) -> Tensor:
+    """HSIC(a, b) / sqrt(HSIC(a, a) HSIC(b, b)); NaN, not clamped, where a self-term is not above rounding."""
     own = hsic.diagonal()
-    own = torch.where(own > 0, own, torch.nan).sqrt()
+    own = torch.where(own > _ROUNDING * scale, own, torch.nan).sqrt()
     return hsic / torch.outer(own, own)
 
 
