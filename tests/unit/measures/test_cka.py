@@ -301,5 +301,5 @@ def test_unit_vectors_have_norm_one_and_a_zero_matrix_none():
 
 def test_samples_that_are_equally_far_apart_have_no_unbiased_similarity():
     # every centred Gram matrix is that of a simplex: off its diagonal there is nothing that varies
-    with pytest.raises(measures.UndefinedMeasureError, match="is not positive"):
-        measures.cka(np.eye(8), np.random.default_rng(0).normal(size=(8, 3)))
+    with pytest.raises(UndefinedMeasureError, match="is not positive"):
+        cka(np.eye(8), np.random.default_rng(0).normal(size=(8, 3)))
