@@ -7,7 +7,8 @@ from typing import BinaryIO
 
 import requests
 import urllib3
-from tqdm import tqdm
+
+from netalike.progress import progress
 
 TRIES = 3  # connections to one URL, if each is cut
 TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
@@ -73,7 +74,7 @@ def _save(response: requests.Response, part: Path, begun: int, label: str) -> No
     try:
         with (
             part.open("ab" if begun else "wb") as file,
-            tqdm(total=total, initial=begun, unit="B", unit_scale=True, desc=label, disable=None, leave=False) as bar,
+            progress(b"", label, total, begun=begun, unit="B") as bar,
         ):
             for chunk in response.raw.stream(_CHUNK, decode_content=False):
                 _write(file, chunk)

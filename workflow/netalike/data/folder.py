@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from netalike.data.registry import DATASETS, SPLITS, DatasetSpec, Layout
 from netalike.errors import BadFileError
+from netalike.progress import progress
 
 PREFIX = "folder:"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -297,7 +297,7 @@ def _decoded(entries: list[_Entry], source: FolderSource, cache: Path) -> NDArra
         if kept.shape == shape and kept.dtype == np.uint8:
             return kept
     images = np.empty(shape, dtype=np.uint8)
-    for row, entry in enumerate(tqdm(entries, desc=f"decoding {source.path.name}", disable=None, leave=False)):
+    for row, entry in enumerate(progress(entries, f"decoding {source.path.name}")):
         images[row] = _decode(entry.path, source)
     _keep(images, stored)
     return images

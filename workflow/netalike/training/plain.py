@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from netalike.errors import NetalikeError
 from netalike.networks.evaluation import Evaluation, check_logits, evaluate
 from netalike.networks.running import eval_mode, fast_layout
+from netalike.progress import progress as progress_bar
 from netalike.training import checkpoint as checkpoints
 from netalike.training.settings import Settings, learning_rate
 
@@ -273,14 +273,8 @@ def _append(history: History, rate: float, trained: Evaluation, tested: Evaluati
 
 
 def _progress_bar(run: _Run, done: int, progress: bool | None) -> tqdm[Any]:
-    return tqdm(
-        total=run.steps * run.settings.epochs,
-        initial=run.steps * done,
-        desc="training",
-        unit="step",
-        file=sys.stderr,
-        mininterval=0.5,
-        disable=None if progress is None else not progress,
+    return progress_bar(
+        range(0), "training", run.steps * run.settings.epochs, progress, begun=run.steps * done, unit="step"
     )
 
 
