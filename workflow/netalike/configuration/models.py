@@ -316,7 +316,7 @@ class ResourceSettings(Section):
         examples=["cuda"],
     )
     memory_gb: float = Field(
-        2.5,
+        2.7,
         gt=0,
         description="Memory, in GB, for the blocks of Gram matrices in that job; about 0.5 GB come on top.",
         examples=[8],
