@@ -146,6 +146,19 @@ def against_pytorch_cka(one: Replay, two: Replay, batches: list[Tensor]) -> list
     ]
 
 
+def with_forward_passes(one: nn.Module, two: nn.Module, batches: list[Tensor]) -> Row:
+    names = [name for name, _ in one.named_modules() if name]
+    pair = [SimilarityModel(model, None, names, matching="exact") for model in (one, two)]
+    loader = [(batch,) for batch in batches]
+
+    def theirs() -> object:
+        return pytorch_cka.compute_cka(one, two, Batches(batches), layers=names, device="cpu", progress=False)
+
+    work = "unbiased CKA, 16 batches, with the forward passes"
+    ours = CKA(*pair, unbiased=True)
+    return paired(work, "pytorch_cka", quietly(lambda: ours.compute(loader)), quietly(theirs), asked=None, repeats=5)
+
+
 def their_unbiased(one: Replay, two: Replay, batches: list[Tensor]) -> np.ndarray:
     (matrix,) = pytorch_cka.compute_cka(one, two, Batches(batches), layers=one.names, device="cpu", progress=False)
     return matrix.numpy()
@@ -194,6 +207,7 @@ def main() -> None:
 
     one, two = (Replay.record(model, batches) for model in models[:2])
     rows = against_pytorch_cka(one, two, batches) + against_simtorch(one, two, batches)
+    rows.append(with_forward_passes(*models[:2], batches))
     del one, two
     few = batches[:2]
     rows += all_pairs([Replay.record(model, few) for model in models], few)

@@ -9,10 +9,10 @@ from netalike.errors import ShapeError
 
 # Above this share of the squared norm, the mean is removed before the product: centring afterwards would subtract two
 # nearly equal numbers.  Below it, a pass over the n x p features is saved: the rounding of a float32 product, 1e-7 of
-# its entries, grows at most a hundredfold (twofold), and averages out over n^2 entries.
+# its entries, grows at most a hundredfold (tenfold), and averages out over n^2 entries.
 MEAN_SHARE = 0.99
 # For estimators that subtract nearly equal correlations afterwards.
-PRECISE_MEAN_SHARE = 0.5
+PRECISE_MEAN_SHARE = 0.9
 # Below this share of the squared norm, what is left after centring is rounding: the representation is constant.
 _CONSTANT_SHARE = 1e-12
 _BLOCK, _WIDE = 64, 2048  # rows and columns; smaller products are not worth splitting
@@ -36,11 +36,11 @@ def flatten(representation: Tensor) -> Tensor:
     ShapeError
         If there is no sample axis, or nothing but it.
     """
-    if representation.ndim == 0 or representation[:1].numel() == 0:
+    if representation.ndim == 0 or 0 in representation.shape:
         raise ShapeError(
             f"a representation of shape {tuple(representation.shape)} has no samples or no units: expected (n, ...)."
         )
-    return representation.reshape(len(representation), -1)
+    return representation if representation.ndim == 2 else representation.reshape(len(representation), -1)
 
 
 def flatten_in_memory_order(representation: Tensor) -> Tensor:
@@ -84,12 +84,14 @@ def centre_in_place(gram: Tensor) -> Tensor:
     return gram.sub_(shares[..., :, None]).sub_(shares[..., None, :])
 
 
-def symmetric_product(x: Tensor) -> Tensor:
+def symmetric_product(x: Tensor, out: Tensor | None = None) -> Tensor:
     """Multiply a matrix with its transpose, computing little more than one triangle.
 
     Parameters
     ----------
     x : Tensor, shape (n, p)
+    out : Tensor, shape (n, n), optional
+        Where to write the product.
 
     Returns
     -------
@@ -98,19 +100,22 @@ def symmetric_product(x: Tensor) -> Tensor:
 
     Notes
     -----
-    Halves: the left half of the columns is computed whole, the lower right quarter again by halves.  For n = 128 three
-    quarters of the O(n^2 p) operations, for large n little over half.
+    The left half of the columns is computed whole, the lower right quarter again by halves, the rest is their
+    transpose.  For n = 128 three quarters of the O(n^2 p) operations, for large n little over half.
     """
     n = len(x)
+    if out is None:
+        out = x.new_empty(n, n)
     if n < 2 * _BLOCK or x.shape[1] < _WIDE:
-        return torch.mm(x, x.T)
+        return torch.mm(x, x.T, out=out)
     half = n // 2
-    left = torch.mm(x, x[:half].T)
-    right = torch.cat([left[half:].T, symmetric_product(x[half:])])
-    return torch.cat([left, right], 1)
+    torch.mm(x, x[:half].T, out=out[:, :half])
+    symmetric_product(x[half:], out[half:, half:])
+    out[:half, half:] = out[half:, :half].T
+    return out
 
 
-def centred_product(x: Tensor, scratch: Tensor | None = None) -> Tensor:
+def centred_product(x: Tensor, scratch: Tensor | None = None, out: Tensor | None = None) -> Tensor:
     """Subtract the mean over the samples, then multiply with the transpose.
 
     Parameters
@@ -118,6 +123,8 @@ def centred_product(x: Tensor, scratch: Tensor | None = None) -> Tensor:
     x : Tensor, shape (n, p)
     scratch : Tensor, shape (at least n * p,), optional
         Memory for the centred features; asking the system for it anew takes longer than centring.
+    out : Tensor, shape (n, n), optional
+        Where to write the product.
 
     Returns
     -------
@@ -125,10 +132,10 @@ def centred_product(x: Tensor, scratch: Tensor | None = None) -> Tensor:
         Exactly zero if the representation is constant up to rounding.
     """
     mean = x.mean(0)
-    out = None if scratch is None else scratch[: x.numel()].view(x.shape)
-    gram = symmetric_product(torch.sub(x, mean, out=out))
+    place = None if scratch is None else scratch[: x.numel()].view(x.shape)
+    gram = symmetric_product(torch.sub(x, mean, out=place), out)
     is_constant = gram.diagonal().sum() <= _CONSTANT_SHARE * len(x) * (mean @ mean)
-    return torch.zeros_like(gram) if is_constant else gram
+    return gram.zero_() if is_constant else gram
 
 
 def raw_gram(representation: Tensor, dtype: torch.dtype | None = None) -> Tensor:

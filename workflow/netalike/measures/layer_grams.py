@@ -49,7 +49,8 @@ class LayerGrams:
         self._model, self._layers, self._repeats = model, list(layers), repeats
         self._limit = PRECISE_MEAN_SHARE if precise else MEAN_SHARE
         self._centred_first: set[str] = set()
-        self._grams: dict[str, Tensor] = {}
+        self._stack: Tensor | None = None  # one place per layer, in the order in which they run
+        self._places: dict[str, int] = {}
         self._observe: Observer | None = None
         self._scratch: Tensor | None = None
         self._recorder = Recorder(model, layers, self._consume, repeats)
@@ -70,35 +71,51 @@ class LayerGrams:
             Centred, on the model's device and in its precision; exactly zero for a layer that is constant up to
             rounding.
         """
-        self._observe = observe
-        grams = self._run(self._recorder, inputs)
+        self._stack, self._places, self._observe = None, {}, observe
+        with self._recorder as recorder:
+            recorder.forward(inputs)
         self._observe = None
-        self.order = list(grams) if self._repeats == "last" else self._layers
-        stack = torch.stack([grams[layer] for layer in self.order])
+        if self._repeats == "last":
+            self.order = list(self._places)
+        stack = self._in_order(self.order)
+        self._centre_large_means(stack, inputs)
+        return centre_in_place(stack)
+
+    def _in_order(self, layers: list[str]) -> Tensor:
+        assert self._stack is not None, "no layer ran"
+        places = [self._places[layer] for layer in layers]
+        if places == list(range(len(self._stack))):
+            return self._stack
+        return self._stack[places]
+
+    def _centre_large_means(self, stack: Tensor, inputs: Tensor) -> None:
         shares = stack.sum((1, 2)) / (len(inputs) * stack.diagonal(dim1=1, dim2=2).sum(1))
         large = [self.order[i] for i in torch.nonzero(shares > self._limit).flatten().tolist()]
         found = [layer for layer in large if layer not in self._centred_first]
-        if found:
-            self._centred_first.update(found)
-            again = self._run(Recorder(self._model, found, self._consume, self._repeats), inputs)
-            for layer, gram in again.items():
-                stack[self.order.index(layer)] = gram
-        return centre_in_place(stack)
-
-    def _run(self, recorder: Recorder, inputs: Tensor) -> dict[str, Tensor]:
-        self._grams = {}
-        with recorder:
+        if not found:
+            return
+        self._centred_first.update(found)
+        self._stack, self._places = None, {}
+        with Recorder(self._model, found, self._consume, self._repeats) as recorder:
             recorder.forward(inputs)
-        return self._grams
+        again = self._in_order(found)
+        for layer, gram in zip(found, again, strict=True):
+            stack[self.order.index(layer)] = gram
 
     def _consume(self, layer: str, output: Tensor) -> None:
         features = flatten_in_memory_order(output)
         if self._observe is not None:
             self._observe(layer, features)
+        if self._stack is None:
+            self._stack = features.new_empty(len(self._layers), len(features), len(features))
+        if features.dtype != self._stack.dtype:  # a network may mix precisions
+            features = features.to(self._stack.dtype)
+        # a layer that runs again writes over itself
+        out = self._stack[self._places.setdefault(layer, len(self._places))]
         if layer in self._centred_first:
-            self._grams[layer] = centred_product(features, self._scratch_for(features))
+            centred_product(features, self._scratch_for(features), out)
         else:
-            self._grams[layer] = symmetric_product(features)
+            symmetric_product(features, out)
 
     def _scratch_for(self, features: Tensor) -> Tensor:
         if self._scratch is None or self._scratch.numel() < features.numel() or self._scratch.dtype != features.dtype:

@@ -112,9 +112,9 @@ class PairwiseCKA:
                 f"deconfounded CKA needs the inputs' Gram matrix of shape {tuple(grams.shape[1:])}, "
                 f"got {None if confounder is None else tuple(confounder.shape)}."
             )
-        units, _ = unit_vectors(grams)
         inputs, _ = unit_vectors(confounder[None].double())
-        with_inputs = units @ inputs[0]  # r_i0
+        norms = torch.linalg.vector_norm(grams.flatten(1), dim=1)
+        with_inputs = grams.flatten(1) @ inputs[0] / norms  # r_i0
         left = (1 - with_inputs**2).clamp(min=0)
         left[left < _EXPLAINED] = torch.nan
         self._explained = with_inputs**2 if self._explained is None else self._explained + with_inputs**2
@@ -122,6 +122,7 @@ class PairwiseCKA:
             adjusted = correlation - torch.outer(with_inputs, with_inputs)
             self._add("deconfounded", adjusted / torch.outer(left, left).sqrt())
         if "deconfounded_psd" in self.estimators:
+            units, _ = unit_vectors(grams)
             residuals = (units - torch.outer(with_inputs, inputs[0])).view_as(grams)
             projected, negative = project_psd(residuals)
             negative[left.isnan()] = torch.nan  # what is left is rounding
