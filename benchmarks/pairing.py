@@ -69,8 +69,8 @@ def paired(
         asked=asked,
     )
     print(
-        f"{work}: ours {row.ours:.3f} s, {peer} {row.theirs:.3f} s, ratio {row.ratio_median:.1f} "
-        f"({row.ratio_min:.1f} to {row.ratio_max:.1f}), asked {asked}",
+        f"{work}: ours {row.ours:.3f} s, {peer} {row.theirs:.3f} s, ratio {row.ratio_median:.3g} "
+        f"({row.ratio_min:.3g} to {row.ratio_max:.3g}), asked {asked}",
         flush=True,
     )
     return row
