@@ -18,7 +18,7 @@ rule train_network:
     threads: lambda wildcards: settings.threads_of(wildcards.network)
     resources:
         mem_mb=2000,
-        runtime=600,
+        runtime=lambda wildcards: 30 + 2 * settings.settings_of(wildcards.network).training.epochs,
     params:
         family=lambda wildcards: settings.settings_of(wildcards.network).model_dump(
             mode="json", exclude={"seeds", "threads"}
