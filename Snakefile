@@ -36,11 +36,19 @@ if DeploymentMethod.CONDA in deployment.deployment_method and not deployment.con
     )
 
 
-configfile: "config.yaml"
-
-
 from netalike import configuration
 from netalike.errors import NetalikeError
+
+# Snakemake's own reader keeps the last of two equal keys and says nothing; ours names both lines.
+try:
+    for file in (Path(workflow.basedir) / "config.yaml", *workflow.overwrite_configfiles):
+        configuration.read(Path(file))
+except NetalikeError as error:
+    raise WorkflowError(str(error)) from None
+
+
+configfile: "config.yaml"
+
 
 try:
     settings = configuration.load(config, workflow.basedir)

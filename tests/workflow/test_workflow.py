@@ -91,6 +91,16 @@ def test_a_mistake_in_the_configuration_stops_before_anything_runs(snakemake, ch
         assert part in text
 
 
+def test_a_key_that_stands_twice_is_refused(snakemake, checkout):
+    (checkout / "twice.yaml").write_text("page: {title: one}\nseed: 1\npage: {title: two}\n")
+    done = snakemake("-n", "--configfile", "twice.yaml")
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "page: given twice" in text
+    assert "line 1" in text
+    assert "line 3" in text
+
+
 def test_conda_without_the_search_path_is_refused_with_the_line_to_add(snakemake, checkout):
     # a profile of the user's own takes the place of profiles/default
     own = checkout / "profiles" / "own"
