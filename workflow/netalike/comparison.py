@@ -16,11 +16,9 @@ from torch import nn
 from netalike import networks
 from netalike.activations import ActivationStore
 from netalike.data import ImageSet
-from netalike.measures.panel import PERMUTED
-from netalike.measures.sources import NetworkSource, Source, batch_permutation, noise
+from netalike.measures.panel import PERMUTED, UNTRAINED
+from netalike.measures.sources import NOISE, NetworkSource, Source, batch_permutation, noise
 
-UNTRAINED = "@untrained"
-NOISE = "noise"
 # An untrained twin is another draw of the weights than the one its trained network began from.
 _TWIN_SEED = 10_000
 # Two untrained twins of each family, so that untrained networks can also be compared with each other.

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from netalike.evidence.measurements import OK, condition
-from netalike.measures.panel import PERMUTED, PanelResult
+from netalike.measures.panel import PERMUTED, UNTRAINED, PanelResult
 from netalike.measures.recorded import Comparison
-
-UNTRAINED = "@untrained"
-NOISE = "noise"
+from netalike.measures.sources import NOISE
 
 # estimator of a panel -> quantity and estimator of the table
 _QUANTITIES = {

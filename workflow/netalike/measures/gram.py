@@ -138,35 +138,6 @@ def centred_product(x: Tensor, scratch: Tensor | None = None, out: Tensor | None
     return gram.zero_() if is_constant else gram
 
 
-def raw_gram(representation: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Compute a Gram matrix that `double_centre` centres without loss.
-
-    Parameters
-    ----------
-    representation : Tensor, shape (n, ...)
-        Activations of n samples; flattened to (n, p).
-    dtype : torch.dtype, optional
-        Precision of the product; the representation's own by default.
-
-    Returns
-    -------
-    Tensor, shape (n, n)
-        Of the features as they are, or, where their mean holds nearly all of the squared norm, of the centred features;
-        exactly zero if the representation is constant up to rounding.
-
-    Notes
-    -----
-    O(n^2 p) time.
-    """
-    x = flatten(representation)
-    if dtype is not None:
-        x = x.to(dtype)
-    gram = symmetric_product(x)
-    if gram.sum() <= PRECISE_MEAN_SHARE * len(x) * gram.diagonal().sum():
-        return gram
-    return centred_product(x)
-
-
 def centred_gram(representation: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Compute the Gram matrix of a representation, centred over the samples.
 
@@ -186,7 +157,13 @@ def centred_gram(representation: Tensor, dtype: torch.dtype | None = None) -> Te
     -----
     O(n^2 p) time.
     """
-    return double_centre(raw_gram(representation, dtype).double())
+    x = flatten(representation)
+    if dtype is not None:
+        x = x.to(dtype)
+    gram = symmetric_product(x)
+    if gram.sum() > PRECISE_MEAN_SHARE * len(x) * gram.diagonal().sum():
+        gram = centred_product(x)
+    return double_centre(gram.double())
 
 
 def unit_vectors(grams: Tensor) -> tuple[Tensor, Tensor]:

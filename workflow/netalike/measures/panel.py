@@ -19,7 +19,9 @@ from netalike.measures.streaming import ESTIMATORS, PairwiseCKA
 from netalike.measures.whole_set import PRECISIONS, WholeSetCKA, block_pairs, block_size
 from netalike.progress import progress as progress_bar
 
+# How controls are named: a network's id with one of these behind it; `sources.NOISE` stands alone.
 PERMUTED = "@permuted_samples"
+UNTRAINED = "@untrained"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from netalike.data import ImageSet
 from netalike.measures.gram import centred_gram, flatten, flatten_in_memory_order
 from netalike.measures.layer_grams import LayerGrams
 
+NOISE = "noise"
 NOISE_WIDTH = 1024
 _FORWARD_BATCH = 125  # images per forward pass within a block: the features stay in the cache
 
@@ -145,7 +146,7 @@ def noise(samples: int, seed: int, width: int = NOISE_WIDTH) -> MatrixSource:
         Named ``noise``.
     """
     generator = torch.Generator().manual_seed(seed)
-    return MatrixSource("noise", "noise", torch.randn(samples, width, generator=generator))
+    return MatrixSource(NOISE, NOISE, torch.randn(samples, width, generator=generator))
 
 
 def batch_permutation(samples: int, batch_size: int, seed: int) -> Tensor:
