@@ -1,13 +1,11 @@
 # Shared by the other files: which networks, pairs and figures there are, from the validated configuration.
 
 
-import re
-
-
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_.+-]+",
     network=r"[A-Za-z0-9_.+-]+",
     panel=r"[A-Za-z0-9_.+-]+",
+    study=r"[A-Za-z0-9_.+-]+",
     estimator=r"[a-z_]+",
     chunk=r"\d+",
 
@@ -16,34 +14,79 @@ def weights(network):
     return f"results/networks/{network}.safetensors"
 
 
+def card(network):
+    return f"results/networks/{network}.json"
+
+
+CLAIMS = sorted(str(path) for path in Path("workflow/claims").glob("*.yaml"))
+
+# The experiments of the deconfounded-CKA paper: kind of study -> the studies of that kind. Each is an experiment
+# KIND_STUDY of the measurement table, with its files in results/deconfounded_cka/KIND_STUDY/.
+STUDIES = {
+    "tasks": settings.deconfounded_cka.tasks,
+    "transfer": settings.deconfounded_cka.transfers,
+    "ood": settings.deconfounded_cka.populations,
+    "demonstration": settings.deconfounded_cka.demonstrations,
+    "identities": settings.deconfounded_cka.tasks,
+}
+# kind of study -> the rules that measure it, a job per study; those of a transfer that take its networks in portions are
+# counted apart
+STUDY_RULES = {
+    "tasks": ["compare_tasks"],
+    "transfer": ["discriminate_domains"],
+    "ood": ["evaluate_population", "compare_population"],
+    "demonstration": ["demonstrate"],
+    "identities": ["check_identities"],
+}
+# figure -> the kind of study that it is of, and what Snakemake's report calls it
+STUDY_FIGURES = {
+    "random_by_depth": ("tasks", "random and trained networks by depth"),
+    "explained_by_depth": ("tasks", "share explained by the inputs, by depth"),
+    "separation": ("tasks", "separation of same task, other task and random"),
+    "transfer": ("transfer", "fine-tuning on shifted domains"),
+    "ood": ("ood", "out-of-distribution accuracy"),
+    "demonstration": ("demonstration", "layer by layer, with and without the division bug"),
+    "identities": ("identities", "exact identities"),
+}
+
+
 def used_networks():
-    """The networks of all panels, each once."""
-    return list(dict.fromkeys(network for panel in settings.panels for network in settings.panel_networks(panel)))
+    """The networks of all panels and studies, each once."""
+    in_panels = [network for panel in settings.panels for network in settings.panel_networks(panel)]
+    in_studies = [
+        network
+        for studies in STUDIES.values()
+        for study in studies.values()
+        for network in settings.study_networks(study)
+    ]
+    return list(dict.fromkeys([*in_panels, *in_studies]))
+
+
+def by_family(networks):
+    families = {}
+    for network in networks:
+        families.setdefault(settings.family_of(network), []).append(network)
+    return families
+
+
+def training_jobs():
+    """Family, number of the job, and the networks that this job trains."""
+    for family, networks in by_family(settings.networks_to_train()).items():
+        size = settings.networks[family].networks_per_job
+        for part, start in enumerate(range(0, len(networks), size)):
+            yield family, part, networks[start : start + size]
 
 
 def imported_networks():
     """Networks that are not trained here, by family: published, of the user's own, pretrained, or untrained."""
     trained = set(settings.networks_to_train())
-    families = {}
-    for network in used_networks():
-        if network not in trained:
-            families.setdefault(settings.family_of(network), []).append(network)
-    return families
+    return by_family(network for network in used_networks() if network not in trained)
 
 
 def used_datasets():
     """The data sets of all panels and of their networks, each once."""
     trained_on = [settings.settings_of(network).dataset for network in used_networks()]
     return list(dict.fromkeys([*(panel.dataset for panel in settings.panels.values()), *trained_on]))
-
-
-def alternatives(names):
-    """A pattern that matches these names and nothing else."""
-    return "|".join(re.escape(name) for name in names) or "(?!)"
-
-
-def dataset_of(wildcards):
-    return f"results/data/{settings.settings_of(wildcards.network).dataset}.json"
 
 
 def panel_dataset(wildcards):
@@ -83,18 +126,102 @@ def panel_measures(wildcards):
     return [f"results/comparison/{panel}/measures-{chunk}.parquet" for chunk in measure_chunks(panel)]
 
 
+def study_of(kind):
+    """The study that a rule's wildcard names."""
+    return lambda wildcards: STUDIES[kind][wildcards.study]
+
+
+def study_dataset(kind):
+    return lambda wildcards: f"results/data/{settings.study_dataset(STUDIES[kind][wildcards.study])}.json"
+
+
+def study_weights(kind):
+    return lambda wildcards: [weights(network) for network in settings.study_networks(STUDIES[kind][wildcards.study])]
+
+
+def study_params(kind):
+    """What an experiment depends on, apart from the networks themselves."""
+
+    def params(wildcards):
+        study = STUDIES[kind][wildcards.study]
+        networks = settings.study_networks(study)
+        return {
+            **study.model_dump(mode="json", exclude={"networks_per_job"}),
+            "dataset": settings.study_dataset(study),
+            "members": {network: settings.family_of(network) for network in networks},
+            "tasks": settings.tasks_of(study),
+            "seed": settings.seed,
+        }
+
+    return params
+
+
+def transfer_chunks(study):
+    """The base networks of a transfer study, in the portions that one job fine-tunes."""
+    networks = settings.study_networks(STUDIES["transfer"][study])
+    size = STUDIES["transfer"][study].networks_per_job
+    return [networks[start : start + size] for start in range(0, len(networks), size)]
+
+
+def study_measurements(kind, study):
+    """The files that hold the rows of an experiment."""
+    names = {"ood": ["accuracies", "similarities"]}.get(kind, ["measurements"])
+    if kind == "transfer":
+        names = [*(f"networks-{chunk}" for chunk in range(len(transfer_chunks(study)))), "domains"]
+    return [f"results/deconfounded_cka/{kind}_{study}/{name}.parquet" for name in names]
+
+
 def all_measurements(wildcards):
     files = ["results/comparison/networks.parquet"]
     for panel in settings.panels:
         files.append(f"results/deconfounded_cka/{panel}/cka.parquet")
         files += [f"results/comparison/{panel}/measures-{chunk}.parquet" for chunk in measure_chunks(panel)]
+    for kind, studies in STUDIES.items():
+        for study in studies:
+            files += study_measurements(kind, study)
     return files
+
+
+def experiments():
+    """Of each experiment of the table: the file to make again, and the jobs that its rows cost."""
+    networks = dict(_network_jobs())
+    found = {}
+    for panel in settings.panels:
+        target = f"results/deconfounded_cka/{panel}/cka.parquet"
+        jobs = [networks[network] for network in settings.panel_networks(panel)]
+        found[f"layers_{panel}"] = {"target": target, "jobs": [*jobs, f"deconfounded_cka/compare_panel/{panel}"]}
+    for kind, rules_of_kind in STUDY_RULES.items():
+        for study in STUDIES[kind]:
+            chunks = range(len(transfer_chunks(study))) if kind == "transfer" else ()
+            own = [f"deconfounded_cka/{rule}/{study}" for rule in rules_of_kind]
+            own += [f"deconfounded_cka/transfer_networks/{study}-{chunk}" for chunk in chunks]
+            jobs = [networks[network] for network in settings.study_networks(STUDIES[kind][study])]
+            found[f"{kind}_{study}"] = {"target": study_measurements(kind, study)[0], "jobs": [*jobs, *own]}
+    return found
+
+
+def _network_jobs():
+    for family, part, networks in training_jobs():
+        for network in networks:
+            yield network, f"networks/train/{family}-{part}"
+    for family, networks in imported_networks().items():
+        for network in networks:
+            yield network, f"networks/import/{family}"
 
 
 def paper_figures(paper):
     """Every figure of one paper, or of the comparison."""
     names = {"deconfounded_cka": cka_figures, "comparison": comparison_figures}[paper]
-    return [f"results/figures/{paper}/{panel}/{name}.svg" for panel in settings.panels for name in names(panel)]
+    of_panels = [f"results/figures/{paper}/{panel}/{name}.svg" for panel in settings.panels for name in names(panel)]
+    return [*of_panels, *study_figures()] if paper == "deconfounded_cka" else of_panels
+
+
+def study_figures():
+    return [
+        f"results/figures/deconfounded_cka/{kind}_{study}/{figure}.svg"
+        for figure, (kind, _) in STUDY_FIGURES.items()
+        for study in STUDIES[kind]
+    ]
 
 
 def cka_figures(panel):

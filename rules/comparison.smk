@@ -10,7 +10,7 @@ rule record_panel:
     log:
         "logs/comparison/{panel}/record.log",
     benchmark:
-        "results/cost/comparison/record_panel_{panel}.tsv"
+        "results/cost/comparison/record_panel/{panel}.tsv"
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
@@ -33,7 +33,7 @@ rule measure_panel:
     log:
         "logs/comparison/{panel}/measures-{chunk}.log",
     benchmark:
-        "results/cost/comparison/measure_panel_{panel}_{chunk}.tsv"
+        "results/cost/comparison/measure_panel/{panel}-{chunk}.tsv"
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job

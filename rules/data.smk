@@ -10,7 +10,7 @@ rule fetch_dataset:
     log:
         "logs/data/fetch_{dataset}.log",
     benchmark:
-        "results/cost/data/fetch_{dataset}.tsv"
+        "results/cost/data/fetch_dataset/{dataset}.tsv"
     conda:
         "../envs/torch.yaml"
     threads: 1

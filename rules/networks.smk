@@ -1,35 +1,36 @@
 # A network is results/networks/NAME.safetensors, with what is known about it in NAME.json.
 
 
-rule train_network:
-    input:
-        data=dataset_of,
-    output:
-        weights="results/networks/{network}.safetensors",
-        card="results/networks/{network}.json",
-    log:
-        "logs/networks/train_{network}.log",
-    benchmark:
-        "results/cost/networks/train_{network}.tsv"
-    wildcard_constraints:
-        network=alternatives(settings.networks_to_train()),
-    conda:
-        "../envs/torch.yaml"
-    threads: lambda wildcards: settings.threads_of(wildcards.network)
-    resources:
-        mem_mb=2000,
-        runtime=lambda wildcards: 30 + 2 * settings.settings_of(wildcards.network).training.epochs,
-    params:
-        family=lambda wildcards: settings.settings_of(wildcards.network).model_dump(
-            mode="json", exclude={"seeds", "threads"}
-        ),
-        seed=lambda wildcards: settings.seed + settings.seed_of(wildcards.network),
-        # not an output, so that Snakemake leaves it when a job is killed: the next run goes on from it
-        checkpoint=lambda wildcards: f"results/networks/checkpoints/{wildcards.network}.safetensors",
-    message:
-        "Training {wildcards.network}"
-    script:
-        "../workflow/scripts/train_network.py"
+# One rule per job: it trains `networks_per_job` networks of a family, since a job costs its start.
+for family, part, networks in training_jobs():
+
+    rule:
+        name:
+            f"train_{family}_{part}"
+        input:
+            data=f"results/data/{settings.networks[family].dataset}.json",
+        output:
+            weights=[weights(network) for network in networks],
+            cards=[card(network) for network in networks],
+        log:
+            f"logs/networks/train_{family}_{part}.log",
+        benchmark:
+            f"results/cost/networks/train/{family}-{part}.tsv"
+        conda:
+            "../envs/torch.yaml"
+        threads: settings.threads_of(networks[0])
+        resources:
+            mem_mb=2000,
+            runtime=30 + 2 * settings.networks[family].training.epochs * len(networks),
+        params:
+            family=settings.networks[family].model_dump(mode="json", exclude={"seeds", "threads", "networks_per_job"}),
+            seeds=[settings.seed + settings.seed_of(network) for network in networks],
+            # not outputs, so that Snakemake leaves them when a job is killed: the next run goes on from them
+            checkpoints=[f"results/networks/checkpoints/{network}.safetensors" for network in networks],
+        message:
+            f"Training {', '.join(networks)}"
+        script:
+            "../workflow/scripts/train_networks.py"
 
 
 # One rule per family that comes from elsewhere: one job fetches, checks and converts all its networks.
@@ -42,11 +43,11 @@ for family, networks in imported_networks().items():
             data=f"results/data/{settings.networks[family].dataset}.json",
         output:
             weights=[weights(network) for network in networks],
-            cards=[weights(network).replace(".safetensors", ".json") for network in networks],
+            cards=[card(network) for network in networks],
         log:
             f"logs/networks/import_{family}.log",
         benchmark:
-            f"results/cost/networks/import_{family}.tsv"
+            f"results/cost/networks/import/{family}.tsv"
         conda:
             "../envs/torch.yaml"
         threads: settings.resources.threads_per_job
@@ -54,7 +55,7 @@ for family, networks in imported_networks().items():
             mem_mb=2000,
             runtime=60,
         params:
-            family=settings.networks[family].model_dump(mode="json", exclude={"threads"}),
+            family=settings.networks[family].model_dump(mode="json", exclude={"threads", "networks_per_job"}),
             files=[settings.weights_of(network) for network in networks],
             seeds=list(settings.networks[family].seeds),
         message:
@@ -65,13 +66,13 @@ for family, networks in imported_networks().items():
 
 rule tabulate_networks:
     input:
-        cards=[weights(network).replace(".safetensors", ".json") for network in used_networks()],
+        cards=[card(network) for network in used_networks()],
     output:
         measurements="results/comparison/networks.parquet",
     log:
         "logs/networks/tabulate.log",
     benchmark:
-        "results/cost/networks/tabulate.tsv"
+        "results/cost/networks/tabulate_networks/all.tsv"
     conda:
         "../envs/report.yaml"
     threads: 1

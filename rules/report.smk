@@ -15,7 +15,7 @@ rule collect_measurements:
     log:
         "logs/report/collect_measurements.log",
     benchmark:
-        "results/cost/report/collect_measurements.tsv"
+        "results/cost/report/collect_measurements/all.tsv"
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -28,24 +28,59 @@ rule collect_measurements:
         "../workflow/scripts/collect_measurements.py"
 
 
+# What each paper claims, against the table: one verdict per claim.
+rule judge_claims:
+    input:
+        measurements=rules.collect_measurements.output.parquet,
+        claims=CLAIMS,
+    output:
+        parquet="results/tables/claims.parquet",
+        csv=report(
+            "results/tables/claims.csv",
+            caption="../workflow/report/claims.rst",
+            category="Tables",
+            labels={"table": "claims and verdicts"},
+        ),
+        configuration="results/tables/configuration.json",
+    log:
+        "logs/report/judge_claims.log",
+    benchmark:
+        "results/cost/report/judge_claims/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        configuration=lambda wildcards: settings.as_dict(),
+        experiments=lambda wildcards: experiments(),
+    message:
+        "Judging the claims of the papers"
+    script:
+        "../workflow/scripts/judge_claims.py"
+
+
 rule build_page:
     input:
         measurements=rules.collect_measurements.output.parquet,
+        claims=rules.judge_claims.output.parquet,
         cards=lambda wildcards: [
             figure.replace(".svg", ".json")
             for paper in ("deconfounded_cka", "comparison")
             for figure in paper_figures(paper)
         ],
-        networks=[weights(network).replace(".safetensors", ".json") for network in used_networks()],
+        networks=[card(network) for network in used_networks()],
         data=[f"results/data/{dataset}.json" for dataset in used_datasets()],
     output:
         page="results/index.html",
+        papers=directory("results/papers"),
         cost_parquet="results/tables/cost.parquet",
         cost_csv="results/tables/cost.csv",
     log:
         "logs/report/build_page.log",
     benchmark:
-        "results/cost/report/build_page.tsv"
+        "results/cost/report/build_page/all.tsv"
     conda:
         "../envs/report.yaml"
     threads: 1
@@ -64,4 +99,5 @@ rule build_page:
 localrules:
     tabulate_networks,
     collect_measurements,
+    judge_claims,
     build_page,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 
 import pandas as pd
 import pytest
@@ -11,14 +10,8 @@ import pytest
 from netalike import page, plots
 from netalike.evidence.provenance import Provenance
 
-playwright = pytest.importorskip("playwright.sync_api", reason="skipped: no playwright (pip install playwright)")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="skipped: no chromium (apt-get install chromium)")
+expect = pytest.importorskip("playwright.sync_api", reason="browser tests: skipped: no playwright").expect
 
-ARGUMENTS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-]
 NAN = float("nan")
 EVIL = "<script>alert(1)</script>"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -65,27 +58,9 @@ def address(tmp_path_factory) -> str:
     return page.build(folder / "index.html", measurements(), [sidecar], cost, provenance).as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def opened(browser, address):
-    """Open the page; at the end, nothing may have gone wrong or left the disk."""
-    tab = browser.new_page(viewport={"width": 1400, "height": 900})
-    faults: list[str] = []
-    tab.on("console", lambda message: faults.append(f"console: {message.text}"))
-    tab.on("pageerror", lambda error: faults.append(f"error: {error}"))
-    tab.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    tab.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else faults.append(r.url))
-    tab.goto(address)
-    yield tab
-    tab.close()
-    assert faults == []
+def opened(open_page, address):
+    return open_page(address)
 
 
 def cells(tab, column: str) -> list[str]:
@@ -100,7 +75,7 @@ def shown(tab) -> str:
 
 def expect_shown(tab, text: str) -> None:
     """Wait until the line above the table says this."""
-    playwright.expect(tab.locator("#shown")).to_have_text(text)
+    expect(tab.locator("#shown")).to_have_text(text)
 
 
 def sort_by(tab, column: str) -> None:
@@ -178,11 +153,9 @@ def test_a_network_named_like_a_script_is_text(opened):
     assert opened.locator("#measurements script").count() == 0
 
 
-def test_an_address_with_filters_opens_filtered(browser, address):
-    tab = browser.new_page()
-    tab.goto(address + "#rows?estimator=unbiased&status=undefined&layer_b=head")
+def test_an_address_with_filters_opens_filtered(open_page, address):
+    tab = open_page(address + "#rows?estimator=unbiased&status=undefined&layer_b=head")
     assert shown(tab) == "1 to 3 of 3 matching rows (of 54)"
-    tab.close()
 
 
 def test_the_explorer_shows_the_chosen_pair_and_names_what_is_undefined(opened):
@@ -225,13 +198,11 @@ def test_the_explorer_moves_nothing_below_it_when_it_opens(opened):
 
 @pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_runs_off_the_side_and_text_stands_out(browser, address, width, scheme):
-    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    tab.goto(address)
+def test_nothing_runs_off_the_side_and_text_stands_out(open_page, address, width, scheme):
+    tab = open_page(address, width, scheme)
     assert tab.evaluate("document.documentElement.scrollWidth") == width
     assert contrast(tab, "body", "color", "background-color") >= 7
     assert contrast(tab, "#explorer-status", "color", "background-color", behind="body") >= 4.5
-    tab.close()
 
 
 def contrast(tab, selector: str, ink: str, ground: str, behind: str | None = None) -> float:

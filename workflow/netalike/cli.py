@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import netalike
+from netalike import claims_cli
 from netalike.errors import NetalikeError, unknown_name
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(claims_cli.app, name="claims")
 
 _CHECKPOINT = "checkpoint.safetensors"
 # module that may be missing -> extra that brings it

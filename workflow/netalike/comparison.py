@@ -21,7 +21,7 @@ from netalike.measures.sources import NOISE, NetworkSource, Source, batch_permut
 
 # An untrained twin is another draw of the weights than the one its trained network began from.
 _TWIN_SEED = 10_000
-# Two untrained twins of each family, so that untrained networks can also be compared with each other.
+# Untrained twins of each family, unless the panel says otherwise: two can also be compared with each other.
 _TWINS = 2
 
 
@@ -50,25 +50,48 @@ def load_members(weights: Mapping[str, str | Path], panel: Mapping[str, Any]) ->
     ----------
     weights : mapping of network id to file
     panel : mapping
-        ``members`` (network id to family), ``layers`` (patterns, or a mapping from family to patterns), ``controls``.
+        ``members`` (network id to family), ``layers`` (patterns, or a mapping from family to patterns), ``controls``,
+        and, if wanted, ``untrained_twins`` (how many of each family; 2).
 
     Returns
     -------
     list of Member
-        The networks in the order of `weights`, then the twins of the first two networks of each family.
+        The networks in the order of `weights`, then the twins of the first networks of each family. No two twins have
+        the same weights, also where two families share an architecture and seeds.
     """
+    twinned = {network for networks_of in _twinned(panel).values() for network in networks_of}
     members, twins = [], []
-    twinned: dict[str, int] = {}
+    drawn: set[tuple[str, int]] = set()
     for name, file in weights.items():
         model, card = networks.load(file)
         family = panel["members"][name]
         members.append(_member(name, model, family, panel))
-        if "untrained" in panel["controls"] and twinned.setdefault(family, 0) < _TWINS:
-            seed = _TWIN_SEED + (card.seed or 0)
-            twin = networks.build(untrained_name(card.architecture), card.channels, card.classes, seed)
-            twins.append(_member(name + UNTRAINED, twin, family, panel))
-            twinned[family] += 1
+        if name in twinned:
+            twins.append(_member(name + UNTRAINED, _untrained(card, drawn), family, panel))
     return members + twins
+
+
+def _twinned(panel: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the networks of each family that have an untrained twin."""
+    count = panel.get("untrained_twins", _TWINS) if "untrained" in panel["controls"] else 0
+    return {family: members[:count] for family, members in _by_family(panel).items()}
+
+
+def _by_family(panel: Mapping[str, Any]) -> dict[str, list[str]]:
+    families: dict[str, list[str]] = {}
+    for network, family in panel["members"].items():
+        families.setdefault(family, []).append(network)
+    return families
+
+
+def _untrained(card: networks.Card, drawn: set[tuple[str, int]]) -> nn.Module:
+    """Build an untrained twin with a draw of the weights that is none of those drawn before; adds it to them."""
+    architecture = untrained_name(card.architecture)
+    seed = _TWIN_SEED + (card.seed or 0)
+    while (architecture, seed) in drawn:
+        seed += _TWIN_SEED
+    drawn.add((architecture, seed))
+    return networks.build(architecture, card.channels, card.classes, seed)
 
 
 def untrained_name(architecture: str) -> str:
@@ -113,10 +136,7 @@ def _permuted(panel: Mapping[str, Any]) -> list[str]:
     """The first network of each family, if the panel has the control."""
     if "permuted_samples" not in panel["controls"]:
         return []
-    first: dict[str, str] = {}
-    for network, family in panel["members"].items():
-        first.setdefault(family, network)
-    return list(first.values())
+    return [members[0] for members in _by_family(panel).values()]
 
 
 def recordings_of(
@@ -174,13 +194,10 @@ def pairs_of(panel: Mapping[str, Any], chunk: int) -> list[tuple[str, str]]:
 
 
 def _control_pairs(panel: Mapping[str, Any]) -> list[tuple[str, str]]:
-    by_family: dict[str, list[str]] = {}
-    for network, family in panel["members"].items():
-        by_family.setdefault(family, []).append(network)
     pairs = [(network, network + PERMUTED) for network in _permuted(panel)]
-    for members in by_family.values():
+    for family, members in _by_family(panel).items():
         pairs.append((members[0], members[0]))
-        if "untrained" in panel["controls"]:
-            twins = [network + UNTRAINED for network in members[:_TWINS]]
+        twins = [network + UNTRAINED for network in _twinned(panel)[family]]
+        if twins:
             pairs += [(members[0], twins[0]), *combinations(twins, 2)]
     return pairs

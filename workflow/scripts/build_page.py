@@ -1,5 +1,8 @@
-"""Build the page, and the table of what each job took."""
+"""Build the page and the papers' pages, and the table of what each job took."""
 
+import pandas as pd
+
+from netalike.configuration import Configuration, explain
 from netalike.evidence import cost, measurements, provenance
 from netalike.page import build
 from netalike.scripting import log_to
@@ -16,6 +19,8 @@ with log_to(snakemake.log[0]):
         snakemake.input.cards,
         jobs,
         ran,
+        claims=pd.read_parquet(snakemake.input.claims),
         title=settings["page"]["title"],
         embed_rows=settings["page"]["embed_rows"],
+        differences=explain(Configuration.model_validate(settings)),
     )

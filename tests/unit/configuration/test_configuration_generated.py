@@ -12,7 +12,7 @@ from netalike.configuration.models import Configuration
 from netalike.configuration.reading import PRESETS
 from netalike.configuration.schema import file_schema, full_schema
 
-SECTIONS = ["data", "networks", "panels", "page", "resources"]
+SECTIONS = ["data", "networks", "panels", "deconfounded_cka", "page", "resources"]
 
 
 def uncommented(text, section=None):
@@ -62,6 +62,13 @@ def test_everything_in_config_yaml_loads_when_uncommented():
     assert configuration.networks["my-tiny10"].training.epochs == 12
     assert configuration.panels["mine"].layers_of("tiny10-digits") == ("relu*",)
     assert configuration.data.folders["leaves"].path == "my-images"
+    assert [kind for kind, name in configuration.deconfounded_cka.studies() if name == "mine"] == [
+        "tasks",
+        "transfers",
+        "populations",
+        "demonstrations",
+    ]
+    assert configuration.deconfounded_cka.transfers["mine"].discriminator.seeds == (0, 1, 2)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -92,9 +99,26 @@ def test_every_key_has_a_description_everywhere():
 def test_every_yaml_block_of_the_page_loads():
     page = files()[REPOSITORY / "docs/configuration.md"]
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 9
     for block in blocks:
         load(parse(block))
+
+
+def test_the_example_without_the_preset_leaves_nothing_of_it():
+    page = files()[REPOSITORY / "docs/configuration.md"]
+    block = next(block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "my-own:" in block)
+    configuration = load(parse(block))
+    assert list(configuration.networks) == ["my-own"]
+    assert list(configuration.panels) == ["mine"]
+    assert configuration.deconfounded_cka.studies() == {}
+
+
+def test_the_defaults_of_nested_keys_are_shown_once():
+    page = files()[REPOSITORY / "docs/configuration.md"]
+    assert "| `discriminator` | a mapping, see below | see below |" in page
+    table = page.split("### deconfounded_cka.transfers.NAME.discriminator.training")[1].split("###")[0]
+    assert "| `epochs` | a whole number of at least 1 | `5` |" in table
+    assert "| `augment` | true or false | `false` |" in table
 
 
 def test_the_schema_is_one():
@@ -116,6 +140,8 @@ def test_the_schema_accepts_each_preset_and_what_it_loads_to(preset):
         {"preset": "quick"},
         {"networks": {"lenet-digits": None, "tiny10-digits": {"seeds": 5}}, "panels": None},
         {"panels": {"digits": {"layers": {"a": ["b"]}, "seeds": "0-3"}}},
+        {"deconfounded_cka": {"tasks": {"digits": None}, "transfers": {"a": {"discriminator": {"seeds": 2}}}}},
+        {"deconfounded_cka": {"populations": {"a": {"corruptions": ["fog"], "severities": [5]}}}},
     ],
 )
 def test_the_schema_accepts_what_loads(user):
@@ -131,6 +157,11 @@ def test_the_schema_accepts_what_loads(user):
         {"networks": {"a": {"training": {"epoch": 3}}}},
         {"panels": {"digits": {"measures": ["pca"]}}},
         {"networks": {"a": {"seeds": "many"}}},
+        {"networks": {"a": {"task": "rotations"}}},
+        {"deconfounded_cka": {"populations": {"a": {"corruptions": ["smog"]}}}},
+        {"deconfounded_cka": {"populations": {"a": {"severities": [6]}}}},
+        {"deconfounded_cka": {"demonstrations": {"a": {"networks": ["b"]}}}},
+        {"deconfounded_cka": {"transfers": {"a": {"discriminator": {"epochs": 2}}}}},
     ],
 )
 def test_the_schema_refuses_what_does_not_load(user):

@@ -13,10 +13,18 @@ from netalike.configuration.reading import PRESETS
 QUICK = [f"{family}-s{seed}" for family in ("tiny10-digits", "lenet-digits") for seed in range(3)]
 
 
+def without_studies():
+    """What removes the studies of the quick preset."""
+    removed = {}
+    for kind, name in load({}).deconfounded_cka.studies():
+        removed.setdefault(kind, {})[name] = None
+    return removed
+
+
 def test_nothing_is_the_quick_preset():
     configuration = load({})
     assert configuration.preset == "quick"
-    assert configuration.network_ids() == QUICK
+    assert [name for name in configuration.network_ids() if name in QUICK] == QUICK
     assert configuration.datasets() == ["digits"]
     assert configuration.networks["tiny10-digits"].training.model_dump() == {
         "epochs": 12,
@@ -35,8 +43,10 @@ def test_nothing_is_the_quick_preset():
 def test_the_standard_preset_extends_the_quick_one():
     configuration = load({"preset": "standard"})
     assert configuration.panels["digits"] == load({}).panels["digits"]
-    assert len(configuration.network_ids()) == 3 + 3 + 5 + 3 + 20 + 2
-    assert len(configuration.networks_to_train()) == 14
+    assert set(load({}).network_ids()) < set(configuration.network_ids())
+    count = {family: len(configuration.networks[family].seeds) for family in configuration.networks}
+    assert (count["tiny10-authors"], count["resnet20-authors"], count["dense-mnist"]) == (20, 2, 3)
+    assert len(configuration.networks_to_train()) == len(configuration.network_ids()) - 20 - 2
     assert len(configuration.panel_pairs("tiny10-cifar10")) == 190
     assert configuration.panel_networks("cross-cifar10") == [
         f"{family}-s{seed}" for family in ("tiny10-authors", "resnet20-authors") for seed in (0, 1)
@@ -72,14 +82,17 @@ def test_null_removes_a_family_a_panel_and_training():
         {
             "networks": {"lenet-digits": None, "tiny10-digits": {"training": None}},
             "panels": {"digits": None, "mine": {"dataset": "digits", "networks": ["tiny10-digits"]}},
+            "deconfounded_cka": without_studies(),
         }
     )
-    assert list(configuration.networks) == ["tiny10-digits"]
+    assert "lenet-digits" not in configuration.networks
     assert list(configuration.panels) == ["mine"]
     assert not configuration.networks["tiny10-digits"].is_trained
 
 
-@pytest.mark.parametrize("key", ["preset", "seed", "data", "networks", "panels", "page", "resources"])
+@pytest.mark.parametrize(
+    "key", ["preset", "seed", "data", "networks", "panels", "deconfounded_cka", "page", "resources"]
+)
 def test_a_heading_without_values_says_nothing(key):
     assert load({key: None}) == load({})
 

@@ -21,6 +21,23 @@ def family(**settings):
     return {"networks": {"mine": {"architecture": "tiny10", "dataset": "digits", **settings}}}
 
 
+FAMILIES = {
+    "turned": {"architecture": "lenet", "dataset": "digits", "seeds": 2, "task": "rotation", "training": {}},
+    "bare": {"architecture": "lenet", "dataset": "digits"},
+    "mnist": {"architecture": "lenet", "dataset": "mnist", "training": {}},
+}
+TRAINING = {"epochs": 3, "batch_size": 64, "lr": 0.01}
+
+
+def study(kind, **settings):
+    """A study of that kind, beside networks of several tasks and data sets."""
+    return {"networks": FAMILIES, "deconfounded_cka": {kind: {"mine": settings}}}
+
+
+def transfer(*domains, networks="lenet-digits", **settings):
+    return study("transfers", networks=networks, domains=list(domains), **{"training": TRAINING, **settings})
+
+
 # what the user wrote, and lines that the message must hold
 MISTAKES = {
     "unknown section": (
@@ -159,6 +176,275 @@ MISTAKES = {
         family(architecture="torchvision:resnet18:IMAGENET1K_V1", weights="a.pt"),
         ["torchvision:resnet18:IMAGENET1K_V1 brings its own weights", "weights: null"],
     ),
+    "task": (
+        family(task="rotations"),
+        ["networks.mine.task: unknown name", "allowed: one of classes, rotation", "nearest: rotation"],
+    ),
+    "published for another task": (
+        family(weights="published:tiny10-authors", dataset="cifar10", task="rotation"),
+        ["networks.mine.task: not the task of published:tiny10-authors", "task: classes"],
+    ),
+    "tasks of a panel": (
+        {"networks": FAMILIES, **panel(networks=["lenet-digits", "turned"])},
+        [
+            "panels.digits.networks[1]: the family is trained on the task rotation, others of the panel are not",
+            "deconfounded_cka.tasks compares networks of several",
+            "networks: [lenet-digits]",
+        ],
+    ),
+    "more training images than there are": (
+        family(training={"batch_size": 64}, n_train=1298),
+        [
+            "networks.mine.n_train: more images than there are",
+            "allowed: null, or a whole number from 64 to 1297, the images in the training split of digits",
+            "n_train: null",
+        ],
+    ),
+    "fewer training images than a batch": (
+        family(training={"batch_size": 64}, n_train=63),
+        ["networks.mine.n_train: fewer images than a batch, which has 64", "given:   63", "n_train: 64"],
+    ),
+    "a batch larger than the data set": (
+        family(training={"batch_size": 1298}),
+        ["networks.mine.training.batch_size: digits has 1297 training images", "batch_size: 1297"],
+    ),
+    "training images without training": (
+        family(n_train=500),
+        ["networks.mine.n_train: the family has no training", "n_train: null"],
+    ),
+    "networks per job": (family(networks_per_job=0), ["networks.mine.networks_per_job: out of range", "at least 1"]),
+    "kind of study": (
+        {"deconfounded_cka": {"task": {}}},
+        ["deconfounded_cka.task: unknown key", "tasks, transfers, populations, demonstrations", "nearest: tasks"],
+    ),
+    "name of a study": (
+        {"deconfounded_cka": {"tasks": {"a--b": {"networks": ["lenet-digits"]}}}},
+        ["deconfounded_cka.tasks.a--b: not a valid name", "        a-b:"],
+    ),
+    "key of a study": (
+        study("tasks", networks=["lenet-digits"], twins=3),
+        ["deconfounded_cka.tasks.mine.twins: unknown key", "nearest: untrained_twins", "untrained_twins: 3"],
+    ),
+    "family of a study": (
+        study("tasks", networks=["lenet-digit", "tiny10-digits"]),
+        [
+            "deconfounded_cka.tasks.mine.networks[0]: unknown family of networks",
+            "mnist; or null for the whole study, to remove it",
+            "given:   lenet-digit",
+            "nearest: lenet-digits",
+            "networks: [lenet-digits, tiny10-digits]",
+        ],
+    ),
+    "the one family of a study": (
+        transfer("rotation:30", networks="lenet-digit"),
+        ["transfers.mine.networks: unknown family", "nearest: lenet-digits", "networks: lenet-digits"],
+    ),
+    "a list for one family": (
+        transfer("rotation:30", networks=["lenet-digits"]),
+        ["transfers.mine.networks: not a valid value", "allowed: the name of a family", "networks: lenet-digits"],
+    ),
+    "no family like that": (
+        study("tasks", networks=["zzz"]),
+        ["networks[0]: unknown family of networks; name one that fits, or remove the study", "      mine: null"],
+    ),
+    "data sets of a study": (
+        study("tasks", networks=["lenet-digits", "mnist"]),
+        [
+            "deconfounded_cka.tasks.mine.networks[1]: the family is on mnist, and lenet-digits on digits",
+            "allowed: families on one data set; on digits are tiny10-digits, lenet-digits, ",
+            "networks: [lenet-digits]",
+        ],
+    ),
+    "untrained family": (
+        study("tasks", networks=["lenet-digits", "bare"]),
+        [
+            "deconfounded_cka.tasks.mine.networks[1]: the family is not trained",
+            "allowed: trained families (with training or weights): tiny10-digits, lenet-digits, ",
+            "networks: [lenet-digits]",
+        ],
+    ),
+    "untrained family to fine-tune": (
+        transfer("rotation:30", networks="bare"),
+        ["transfers.mine.networks: the family is not trained", "of the task classes: tiny10-digits, lenet-digits"],
+    ),
+    "task of a population": (
+        study("populations", networks=["lenet-digits", "turned"]),
+        ["populations.mine.networks[1]: the family is trained on the task rotation", "networks: [lenet-digits]"],
+    ),
+    "kind of domain": (
+        transfer("rotations:30", "blur:1"),
+        [
+            "deconfounded_cka.transfers.mine.domains[0]: unknown kind of domain",
+            "given:   rotations:30",
+            "allowed: none, or KIND:STRENGTH such as rotation:30, with one of the kinds rotation, inversion, blur",
+            "nearest: rotation:30",
+            "domains: ['rotation:30', 'blur:1']",
+        ],
+    ),
+    "domain like no other": (
+        transfer("zzz", "blur:1"),
+        ["transfers.mine.domains[0]: unknown kind of domain", "domains: ['blur:1']"],
+    ),
+    "strength of a domain": (
+        transfer("noise:2"),
+        [
+            "domains[0]: 2 is out of range; expected noise:STRENGTH, with STRENGTH a number from 0 to 1",
+            "nearest: noise:1",
+        ],
+    ),
+    "strength that is no number": (
+        transfer("rotation:x"),
+        ["domains[0]: 'x' is not a number; expected rotation:STRENGTH", "nearest: rotation:30"],
+    ),
+    "two spellings of a domain": (
+        transfer("rotation:30.0"),
+        ["domains[0]: this domain is written rotation:30", "domains: ['rotation:30']"],
+    ),
+    "number for a domain": (
+        transfer("blur:1", 5),
+        ["transfers.mine.domains[1]: not a valid value", "given:   5", "domains: ['blur:1', 'rotation:30']"],
+    ),
+    "domain listed twice": (transfer("blur:1", "blur:1"), ["blur:1 is listed twice", "domains: ['blur:1']"]),
+    "no domains": (transfer(), ["transfers.mine.domains: empty", "allowed: a list of domains such as rotation:30"]),
+    "nothing about fine-tuning": (
+        study("transfers", networks="lenet-digits", domains=["blur:1"]),
+        ["deconfounded_cka.transfers.mine.training: required, but missing", "the keys epochs, batch_size, lr"],
+    ),
+    "images to fine-tune on": (
+        transfer("blur:1", n_train=1298),
+        ["deconfounded_cka.transfers.mine.n_train: more images than there are", "from 64 to 1297"],
+    ),
+    "batch of a discriminator": (
+        transfer("blur:1", n_train=100, discriminator={"training": {"batch_size": 128}}),
+        ["transfers.mine.n_train: fewer images than a batch, which has 128", "n_train: 128"],
+    ),
+    "architecture of a discriminator": (
+        transfer("blur:1", discriminator={"architecture": "lenett"}),
+        [
+            "transfers.mine.discriminator.architecture: unknown architecture",
+            "nearest: lenet",
+            "all but dense in any width",
+        ],
+    ),
+    "training of a discriminator": (
+        transfer("blur:1", discriminator={"training": {"epoch": 3}}),
+        ["transfers.mine.discriminator.training.epoch: unknown key", "nearest: epochs"],
+    ),
+    "corruption": (
+        study("populations", networks=["lenet-digits"], corruptions=["fogg", "contrast"]),
+        [
+            "deconfounded_cka.populations.mine.corruptions[0]: unknown name",
+            "allowed: one of gaussian_noise, shot_noise",
+            "nearest: fog",
+            "corruptions: [fog, contrast]",
+        ],
+    ),
+    "corruption listed twice": (
+        study("populations", networks=["lenet-digits"], corruptions=["fog", "fog"]),
+        ["populations.mine.corruptions: fog is listed twice", "corruptions: [fog]"],
+    ),
+    "no corruptions": (
+        study("populations", networks=["lenet-digits"], corruptions=[]),
+        ["populations.mine.corruptions: empty"],
+    ),
+    "severity": (
+        study("populations", networks=["lenet-digits"], severities=[1, 6]),
+        [
+            "deconfounded_cka.populations.mine.severities[1]: out of range",
+            "allowed: a whole number of at least 1 and at most 5",
+            "severities: [1, 5]",
+        ],
+    ),
+    "severity listed twice": (
+        study("populations", networks=["lenet-digits"], severities=[3, 3]),
+        ["populations.mine.severities: 3 is listed twice"],
+    ),
+    "small population": (
+        study("populations", networks=["mnist"]),
+        [
+            "deconfounded_cka.populations.mine.networks: 1 network cannot be ranked",
+            "allowed: at least 3 networks in all, one for each seed of each family",
+            "      mnist:\n        seeds: 3",
+        ],
+    ),
+    "small part of a population": (
+        study("populations", networks=["lenet-digits"], seeds="0-1"),
+        ["populations.mine.seeds: 2 networks cannot be ranked", "given:   [0, 1]", "seeds: null"],
+    ),
+    "seeds of a study": (
+        study("tasks", networks=["lenet-digits"], seeds=[7]),
+        ["deconfounded_cka.tasks.mine.seeds: the family lenet-digits has none of these", "seeds: null"],
+    ),
+    "seeds of a study listed twice": (
+        study("tasks", networks=["lenet-digits"], seeds=[1, 1]),
+        ["deconfounded_cka.tasks.mine.seeds: 1 is listed twice", "seeds: [1]"],
+    ),
+    "family of a study listed twice": (
+        study("tasks", networks=["lenet-digits", "lenet-digits"]),
+        ["deconfounded_cka.tasks.mine.networks: lenet-digits is listed twice", "networks: [lenet-digits]"],
+    ),
+    "images of a study": (
+        study("tasks", networks=["lenet-digits"], n_images=501),
+        ["deconfounded_cka.tasks.mine.n_images: more images than there are", "test split of digits", "n_images: 500"],
+    ),
+    "last batch of a study": (
+        study("demonstrations", networks=["lenet-digits", "tiny10-digits"], batch_size=249),
+        ["demonstrations.mine.batch_size: the last batch of 500 images would have 2", "batch_size: 248"],
+    ),
+    "layer of a study": (
+        study("tasks", networks=["lenet-digits", "tiny10-digits"], layers=["bn*"]),
+        [
+            "deconfounded_cka.tasks.mine.layers[0]: matches no layer of lenet (family lenet-digits)",
+            "lenet-digits: [blocks]",
+            "tiny10-digits: [bn*]",
+        ],
+    ),
+    "layer of the one family of a study": (
+        transfer("blur:1", layers=["relu9"]),
+        ["transfers.mine.layers[0]: matches no layer of lenet", "layers: [relu4]"],
+    ),
+    "layers of an unknown family of a study": (
+        study("tasks", networks=["lenet-digits"], layers={"lenet-digit": ["fc1"], "lenet-digits": ["fc1"]}),
+        ["deconfounded_cka.tasks.mine.layers.lenet-digit: unknown family of networks", "nearest: lenet-digits"],
+    ),
+    "layers of a family left out of a study": (
+        study("tasks", networks=["lenet-digits"], layers={"tiny10-digits": ["fc"]}),
+        ["tasks.mine.layers.lenet-digits: missing", "for each family of the study", "lenet-digits: [blocks]"],
+    ),
+    "one family to demonstrate": (
+        study("demonstrations", networks=["lenet-digits"]),
+        ["deconfounded_cka.demonstrations.mine.networks: too few", "allowed: a list of two families"],
+    ),
+    "three families to demonstrate": (
+        study("demonstrations", networks=["lenet-digits", "tiny10-digits", "mnist"]),
+        ["deconfounded_cka.demonstrations.mine.networks: too many", "allowed: a list of two families"],
+    ),
+    "the same family twice to demonstrate": (
+        study("demonstrations", networks=["lenet-digits", "lenet-digits"]),
+        ["demonstrations.mine.networks: the two families are the same", "networks: [lenet-digits, tiny10-digits]"],
+    ),
+    "unknown family to demonstrate": (
+        study("demonstrations", networks=["lenet-digits", "zzz"]),
+        ["demonstrations.mine.networks[1]: unknown family", "networks: [lenet-digits, tiny10-digits]"],
+    ),
+    "part of no layer's name": (
+        study("demonstrations", networks=["lenet-digits", "tiny10-digits"], layers=["convs", "pool"]),
+        [
+            "deconfounded_cka.demonstrations.mine.layers[0]: is part of no layer's name of "
+            "lenet (family lenet-digits) and of tiny10 (family tiny10-digits)",
+            "allowed: parts of layers' names; both networks have the kinds conv, relu, fc",
+            "nearest: conv",
+            "layers: [conv, pool]",
+        ],
+    ),
+    "no layers of one network to demonstrate": (
+        study("demonstrations", networks=["lenet-digits", "tiny10-digits"], layers=["pool"]),
+        [
+            "demonstrations.mine.layers: none of these is part of a layer's name of tiny10 (family tiny10-digits)",
+            "given:   [pool]",
+            "layers: [pool, conv]",
+        ],
+    ),
     "folder with a taken name": (
         {"data": {"folders": {"mnist": {"path": "x"}}}},
         ["data.folders.mnist: this name is taken by a built-in data set", "      my-mnist:"],
@@ -210,6 +496,7 @@ def test_what_the_message_tells_to_write_is_yaml_for_that_place(user):
         "training and weights",
         "seeds nobody published",
         "one file for several seeds",
+        *list(MISTAKES)[list(MISTAKES).index("task") : list(MISTAKES).index("folder with a taken name")],
     ],
 )
 def test_what_the_message_tells_to_write_mends_the_mistake(kind):
@@ -217,7 +504,9 @@ def test_what_the_message_tells_to_write_mends_the_mistake(kind):
     with pytest.raises(ConfigurationError) as caught:
         load(user)
     problem = caught.value.problems[0]
-    mended = set_at(without(user, problem.path), problem.instead or problem.path, problem.write)
+    place = problem.instead or problem.path
+    beside = place[: len(problem.path) - 1] == problem.path[:-1]
+    mended = set_at(without(user, problem.path) if beside else user, place, problem.write)
     assert problem.path not in wrong_places(mended)
 
 
@@ -273,6 +562,36 @@ def test_a_mistake_is_not_blamed_on_what_depends_on_it():
 def test_a_family_with_a_mistake_is_still_a_family():
     text = message({"networks": {"lenet-digits": {"seeds": "x"}}})
     assert "unknown family" not in text
+
+
+def test_a_study_is_not_blamed_for_the_mistakes_of_its_families():
+    text = message(
+        {
+            "networks": {
+                "mine": {"architecture": "lenet", "dataset": "cifar-10", "seeds": "x", "training": {"lr": 0}},
+                "yours": {"dataset": "digits", "training": 3},
+            },
+            "deconfounded_cka": {
+                "populations": {"mine": {"networks": ["lenet-digits", "mine"]}, "more": {"networks": ["mine"]}},
+                "tasks": {"yours": {"networks": ["yours"]}},
+            },
+        }
+    )
+    assert "deconfounded_cka" not in text
+    for place in ("mine.dataset", "mine.seeds", "mine.training.lr", "yours.architecture", "yours.training"):
+        assert f"\nnetworks.{place}: " in text
+
+
+def test_a_list_with_a_wrong_item_is_not_called_short():
+    text = message(study("populations", networks=["lenet-digits"], corruptions=["smog"]))
+    assert text.startswith("the configuration has a mistake:")
+
+
+def test_networks_of_one_task_make_a_panel():
+    assert load({"networks": FAMILIES, **panel(networks=["turned"])}).panel_networks("digits") == [
+        "turned-s0",
+        "turned-s1",
+    ]
 
 
 def test_the_error_is_one_of_ours():

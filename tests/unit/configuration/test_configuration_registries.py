@@ -3,9 +3,12 @@
 from typing import get_args
 
 import pytest
+from pydantic import TypeAdapter
 
 from netalike.configuration import names
+from netalike.configuration.fields import Corruption, Severity, Task
 from netalike.configuration.models import ActivationMeasure
+from netalike.data import shift_names
 
 
 def test_architectures_by_form():
@@ -13,12 +16,25 @@ def test_architectures_by_form():
         "tiny10",
         "resnet20",
         "resnet20_w12",
+        "lenet_w1",
+        "lenet_w3",
+        "nbn_tiny10_w2",
         "torchvision:resnet18",
         "torchvision:resnet18:DEFAULT",
         "file:a/b.py:f",
     ):
         assert names.is_architecture(known), known
-    for unknown in ("resnet20_w", "resnet20_w0", "torchvision:", "file:a.py", "vgg", "tiny10 "):
+    for unknown in (
+        "resnet20_w",
+        "resnet20_w0",
+        "lenet_w0",
+        "lenet_w02",
+        "dense_w2",
+        "torchvision:",
+        "file:a.py",
+        "vgg",
+        "tiny10 ",
+    ):
         assert not names.is_architecture(unknown), unknown
 
 
@@ -29,7 +45,8 @@ def test_only_torchvision_with_weights_is_pretrained():
 
 
 @pytest.mark.parametrize(
-    ("architecture", "count"), [("tiny10", 25), ("nbn_tiny10", 17), ("resnet20_w3", 77), ("lenet", 11)]
+    ("architecture", "count"),
+    [("tiny10", 25), ("nbn_tiny10", 17), ("resnet20_w3", 77), ("lenet", 11), ("lenet_w2", 11), ("tiny10_w4", 25)],
 )
 def test_layers_are_as_many_as_the_specification_counts(architecture, count):
     layers = names.layer_names(architecture)
@@ -49,6 +66,33 @@ def test_data_sets_are_those_of_the_registry():
         assert data.specification(name).channels == facts.channels
 
 
+def test_names_of_tasks_and_corruptions_are_those_of_the_data():
+    assert TypeAdapter(Task).json_schema()["enum"] == list(shift_names.TASKS)
+    assert TypeAdapter(Corruption).json_schema()["enum"] == list(shift_names.CORRUPTIONS)
+    bounds = TypeAdapter(Severity).json_schema()
+    assert list(range(bounds["minimum"], bounds["maximum"] + 1)) == list(shift_names.SEVERITIES)
+
+
+def test_the_digits_are_as_many_as_the_configuration_says():
+    pytest.importorskip("torch")
+    from netalike import data
+
+    facts = names.DATASETS["digits"]
+    assert len(data.load("digits", "train")) == facts.train_images == 1297
+    assert len(data.load("digits", "test")) == facts.test_images == 500
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_data_sets_are_as_large_as_the_configuration_says(dataset, mirror):
+    pytest.importorskip("torch")
+    from netalike import data
+
+    facts = names.DATASETS[dataset]
+    assert len(data.load(dataset, "train", mirror)) == facts.train_images
+    assert len(data.load(dataset, "test", mirror)) == facts.test_images
+
+
 def test_architectures_are_those_of_the_registry():
     networks = pytest.importorskip("netalike.networks", exc_type=ImportError)
     registered = {name for name in networks.names() if ":" not in name}
@@ -56,7 +100,10 @@ def test_architectures_are_those_of_the_registry():
     assert all(names.is_architecture(name) for name in registered)
 
 
-@pytest.mark.parametrize("architecture", [*names.ARCHITECTURES[:4], "resnet20_w1", "resnet20_w2"])
+@pytest.mark.parametrize(
+    "architecture",
+    [*names.ARCHITECTURES[:4], "resnet20_w1", "resnet20_w2", "lenet_w2", "tiny10_w2", "nbn_tiny10_w3", "lenet_w1"],
+)
 def test_layers_are_those_of_the_network(architecture):
     torch = pytest.importorskip("torch")
     networks = pytest.importorskip("netalike.networks", exc_type=ImportError)

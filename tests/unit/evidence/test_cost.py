@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pandas as pd
@@ -18,15 +19,17 @@ def write(path, *lines):
 
 
 def test_reads_every_job_of_every_paper(tmp_path):
-    write(tmp_path / "networks" / "train_lenet-digits-s0.tsv", "12.5\t0:00:12\t300.25\t1\t1\t1\t0\t0\t99.0\t12.0")
-    write(tmp_path / "deconfounded_cka" / "compare_panel_digits.tsv", "2.0\t0:00:02\t512.0\t1\t1\t1\t0\t0\t50.0\t1.5")
+    write(tmp_path / "networks" / "train" / "lenet-digits-0.tsv", "12.5\t0:00:12\t300.25\t1\t1\t1\t0\t0\t99.0\t12.0")
+    write(
+        tmp_path / "deconfounded_cka" / "compare_panel" / "digits.tsv", "2.0\t0:00:02\t512.0\t1\t1\t1\t0\t0\t50.0\t1.5"
+    )
     found = cost.read(tmp_path)
     assert tuple(found.columns) == cost.COLUMNS
     assert found.to_dict("records") == [
         {
             "paper": "deconfounded_cka",
             "rule": "compare_panel",
-            "job": "compare_panel_digits",
+            "job": "digits",
             "s": 2.0,
             "max_rss": 512.0,
             "cpu_time": 1.5,
@@ -34,7 +37,7 @@ def test_reads_every_job_of_every_paper(tmp_path):
         {
             "paper": "networks",
             "rule": "train",
-            "job": "train_lenet-digits-s0",
+            "job": "lenet-digits-0",
             "s": 12.5,
             "max_rss": 300.25,
             "cpu_time": 12.0,
@@ -45,7 +48,7 @@ def test_reads_every_job_of_every_paper(tmp_path):
 @pytest.mark.parametrize("missing", ["-", "NA"])
 def test_what_snakemake_could_not_sample_is_missing_and_not_zero(tmp_path, missing):
     marks = "\t".join([missing] * 8)
-    write(tmp_path / "data" / "fetch_digits.tsv", f"0.3\t0:00:00\t{marks}")
+    write(tmp_path / "data" / "fetch_dataset" / "digits.tsv", f"0.3\t0:00:00\t{marks}")
     found = cost.read(tmp_path)
     assert found["s"].tolist() == [0.3]
     assert found[["max_rss", "cpu_time"]].isna().all(axis=None)
@@ -58,33 +61,36 @@ def test_no_files_are_no_rows(tmp_path):
     assert pd.api.types.is_float_dtype(found["s"])
 
 
-@pytest.mark.parametrize(
-    ("job", "rule"),
-    [
-        ("train_lenet-digits-s0", "train"),
-        ("compare_panel_digits", "compare_panel"),
-        ("measure_panel_my_panel_12", "measure_panel"),
-        ("fetch_cifar10", "fetch"),
-        ("build_page", "build_page"),
-        ("collect_measurements", "collect_measurements"),
-        ("tabulate_networks", "tabulate_networks"),
-        ("tabulate", "tabulate"),
-    ],
-)
-def test_the_rule_of_a_job(job, rule):
-    assert cost.rule_of(job) == rule
+def jobs_of(**times):
+    keys = [key.split("__") for key in times]
+    return pd.DataFrame(
+        [
+            {"paper": "p", "rule": rule, "job": job, "s": 1.0, "max_rss": 1.0, "cpu_time": time}
+            for (rule, job), time in zip(keys, times.values(), strict=True)
+        ]
+    )
 
 
-def test_every_benchmark_file_of_the_workflow_has_a_rule(repository):
-    """The verb of the file is that of the rule that writes it."""
+def test_cpu_minutes_of_some_jobs_count_each_once():
+    jobs = jobs_of(train__a=30.0, train__b=60.0, compare__a=90.0)
+    assert cost.cpu_minutes(jobs, ["p/train/a", "p/compare/a", "p/train/a"]) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("names", [[], ["p/train/c"], ["p/train/a", "p/train/c"], ["p/train/b"]])
+def test_cpu_minutes_are_missing_where_a_job_was_not_measured(names):
+    jobs = jobs_of(train__a=30.0, train__b=float("nan"))
+    assert math.isnan(cost.cpu_minutes(jobs, names))
+
+
+def test_every_benchmark_file_lies_in_the_folder_of_its_rule(repository):
     checked = 0
     for file in sorted((repository / "rules").glob("*.smk")):
-        for block in re.split(r"^ *rule ", file.read_text(), flags=re.M)[1:]:
-            named = re.search(r'benchmark:\s+f?"results/cost/[^/]+/([^"]+)\.tsv"', block)
-            if named is None or block.startswith(":"):
+        for block in re.split(r"^ *rule ?", file.read_text(), flags=re.M)[1:]:
+            folder = re.search(r'benchmark:\s+f?"results/cost/[^/]+/([^/"]+)/[^"]+\.tsv"', block)
+            rule = re.match(r"(\w+)", block) or re.search(r'name:\s+f"(\w+?)_\{', block)
+            if folder is None or rule is None:
+                assert "benchmark:" not in block
                 continue
-            rule = re.match(r"\w+", block)
-            assert rule is not None
-            assert cost.rule_of(named[1]).split("_")[0] == rule[0].split("_")[0]
+            assert folder[1] == rule[1]
             checked += 1
-    assert checked >= 5
+    assert checked >= 12

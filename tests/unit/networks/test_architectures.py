@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from netalike import networks
-from netalike.errors import NetalikeError, ShapeError, UnknownNameError
+from netalike.errors import BadFileError, NetalikeError, ShapeError, UnknownNameError
+from netalike.networks import naming, registry
 
 
 def parameters(model: nn.Module) -> int:
@@ -26,6 +27,10 @@ def shapes(name: str, channels: int = 3) -> dict[str, tuple[int, ...]]:
         ("lenet", 3, 62_006),
         ("dense", 1, 491_110),
         ("dense", 3, 1_105_510),
+        # by hand, from k times as many channels and units in every hidden layer
+        ("lenet_w2", 1, sum((12 * 26, 32 * (12 * 25 + 1), 240 * 801, 168 * 241, 10 * 169))),
+        ("tiny10_w2", 3, 343_018),
+        ("nbn_tiny10_w2", 3, 341_738),
         ("resnet20_w1", 3, 272_474),
         ("resnet20_w2", 3, 1_084_586),
         ("resnet20_w3", 3, 2_436_346),
@@ -38,7 +43,16 @@ def test_has_the_published_number_of_parameters(name, channels, count):
         assert parameters(networks.build(name, channels=channels)) == count
 
 
-@pytest.mark.parametrize(("alias", "name"), [("nbntiny10", "nbn_tiny10"), ("resnet20", "resnet20_w1")])
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("nbntiny10", "nbn_tiny10"),
+        ("resnet20", "resnet20_w1"),
+        ("lenet_w1", "lenet"),
+        ("tiny10_w1", "tiny10"),
+        ("nbn_tiny10_w1", "nbn_tiny10"),
+    ],
+)
 def test_an_alias_is_the_same_network(alias, name):
     assert networks.canonical(alias) == name
     assert networks.build(alias).architecture == name
@@ -133,10 +147,79 @@ def test_resnet_convolutions_have_the_published_initial_spread():
     assert weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.01)
 
 
-@pytest.mark.parametrize(("name", "guess"), [("tiny11", "tiny10"), ("resnet20_w0", "resnet20_w"), ("Lenet", "lenet")])
+@pytest.mark.parametrize(
+    ("name", "guess"), [("tiny11", "tiny10"), ("resnet20_w0", "resnet20_w"), ("Lenet", "lenet"), ("lenet_w0", "lenet")]
+)
 def test_an_unknown_architecture_is_refused_with_the_nearest(name, guess):
     with pytest.raises(UnknownNameError, match=f"unknown architecture '{name}'.*Did you mean '{guess}"):
         networks.build(name)
+
+
+@pytest.mark.parametrize("family", ["tiny10", "nbn_tiny10", "lenet", "resnet20"])
+def test_a_wide_network_has_the_layers_of_its_family_and_so_many_times_the_channels(family):
+    plain, wide = shapes(family, channels=1), shapes(f"{family}_w3", channels=1)
+    assert list(wide) == list(plain)
+    last = list(plain)[-1]
+    for name, shape in plain.items():
+        factor = 1 if name == last else 3
+        assert wide[name] == (factor * shape[0], *shape[1:]), name
+    model = networks.build(f"{family}_w3", classes=7)
+    assert model.architecture == f"{family}_w3"
+    assert networks.blocks(model) == networks.blocks(networks.build(family))
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "total"), [("lenet", -0.0014973640, 61_706), ("tiny10", -0.0024956069, 86_490)]
+)
+def test_the_published_width_is_initialised_as_before_there_were_others(name, first, total):
+    model = networks.build(name, channels=1, seed=0)
+    weight = next(model.parameters())
+    assert weight[0, 0, 0, 0].item() == pytest.approx(first, abs=1e-8)
+    assert parameters(model) == total
+
+
+def test_widths_are_built_for_every_family_that_has_them():
+    assert set(registry._WIDE) == set(naming.WIDE)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lenet_w2", ("lenet", 2)),
+        ("nbn_tiny10_w12", ("nbn_tiny10", 12)),
+        ("resnet20", ("resnet20", 1)),
+        ("lenet_w0", ("lenet_w0", 1)),
+        ("dense_w2", ("dense_w2", 1)),
+        ("file:lenet_w2.py:make", ("file:lenet_w2.py:make", 1)),
+    ],
+)
+def test_a_name_is_split_into_family_and_width(name, expected):
+    assert naming.split_width(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [("lenet_w2", 4), ("tiny10_w3", 10), ("nbn_tiny10_w2", 2), ("resnet20_w7", 10), ("lenet", 10), ("dense", 10)],
+)
+def test_weights_tell_the_architecture_and_its_width(name, classes):
+    state = networks.build(name, channels=1, classes=classes, seed=0).state_dict()
+    assert networks.fitting_architectures(state) == [f"{name} (channels=1, classes={classes})"]
+
+
+def test_a_wide_network_is_saved_and_loaded_under_its_name(tmp_path):
+    model = networks.build("lenet_w2", channels=1, classes=4, seed=0)
+    networks.save(model, tmp_path / "wide.safetensors", networks.Card("lenet_w2", channels=1, classes=4))
+    loaded, card = networks.load(tmp_path / "wide.safetensors")
+    assert card.architecture == "lenet_w2"
+    assert torch.equal(loaded.fc3.weight, model.fc3.weight)
+    assert loaded.fc3.weight.shape == (4, 168)
+
+
+def test_weights_of_another_width_are_refused_with_the_one_that_fits(tmp_path):
+    model = networks.build("lenet_w3", channels=1, seed=0)
+    networks.save(model, tmp_path / "wide.safetensors", networks.Card("lenet_w2", channels=1, classes=10))
+    with pytest.raises(BadFileError, match=r"The weights fit lenet_w3 \(channels=1, classes=10\)"):
+        networks.load(tmp_path / "wide.safetensors")
 
 
 def test_any_width_of_resnet20_is_a_network():
@@ -173,6 +256,9 @@ def test_no_classes_are_refused():
         ("nbntiny10", "NbnTiny10"),
         ("resnet20", "ResNet20_w1"),
         ("resnet20_w12", "ResNet20_w12"),
+        ("lenet_w1", "LeNet"),
+        ("lenet_w2", "LeNet_w2"),
+        ("nbn_tiny10_w3", "NbnTiny10_w3"),
         ("torchvision:resnet18", "torchvision-resnet18"),
         ("file:a/b/mine.py:make", "file-mine-make"),
     ],

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from netalike.configuration.fields import Section
 from netalike.configuration.loading import load
-from netalike.configuration.models import Configuration, Section
+from netalike.configuration.models import Configuration
 from netalike.configuration.problems import dotted
 
 ABSENT = "absent"
@@ -16,7 +19,7 @@ ABSENT = "absent"
 
 @dataclass(frozen=True)
 class Difference:
-    """One value that differs: where, ours, and the other's; `ABSENT` where one of them has no such network or panel."""
+    """One value that differs: where, ours, and the other's; `ABSENT` where one has no such network, panel or study."""
 
     path: str
     ours: Any
@@ -40,21 +43,27 @@ def explain(
     Returns
     -------
     list of Difference
-        In the order of the sections; where data lie, the page and the resources of a job are left out.
+        In the order of the sections; where data lie, the page, and what a job uses or does at once are left out.
     """
     other = load({"preset": preset}, repo_root) if isinstance(preset, str) else preset
     ours, theirs = _telling(configuration), _telling(other)
     return list(_differences(ours, theirs, ()))
 
 
-def _telling(configuration: Configuration) -> dict[str, Any]:
-    values = configuration.as_dict()
-    sections = {name: getattr(configuration, name) for name in values}
-    return {
-        name: value
-        for name, value in values.items()
-        if name != "preset" and not (isinstance(sections[name], Section) and not sections[name].changes_results)
-    }
+def _telling(value: Any) -> Any:
+    """Return plain values, without those that can change no number."""
+    if isinstance(value, Section):
+        parts = {key: getattr(value, key) for key in type(value).model_fields if key not in value.without_effect}
+        return {key: _telling(part) for key, part in parts.items() if not _is_neutral(part)}
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: _telling(part) for key, part in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _is_neutral(part: Any) -> bool:
+    return isinstance(part, Section) and not part.changes_results
 
 
 def _differences(ours: Any, theirs: Any, path: tuple[str, ...]) -> Iterator[Difference]:

@@ -109,7 +109,10 @@ def _explained(node: schema.Node, indent: str) -> Iterator[str]:
 
 def _facts(node: schema.Node) -> str:
     """Say which values there are, the default, and an example."""
-    default = f"default {flow(node['default'])}" if "default" in node else "required"
+    if schema.has_keys_with_defaults(node):
+        default = "default as its keys say"
+    else:
+        default = f"default {flow(node['default'])}" if "default" in node else "required"
     example = f"example {flow(node['examples'][0])}" if node.get("examples") else ""
     return "; ".join(fact for fact in (schema.describe(node), default, example) if fact)
 

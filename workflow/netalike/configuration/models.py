@@ -6,106 +6,23 @@ new section is one model here and one line in `Configuration`.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, combinations_with_replacement
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
+from netalike.configuration.fields import Layers, Name, Positive, Section, Seeds, Task, Whole, patterns_of
 from netalike.configuration.names import BLOCKS, COLLECTIONS, Collection, is_pretrained
+from netalike.configuration.studies import DeconfoundedCka, Demonstration, Study
 from netalike.training.settings import Settings as TrainingSettings
 
 PUBLISHED = "published:"
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.+]*(-[A-Za-z0-9_.+]+)*$"
 
 Control = Literal["untrained", "permuted_samples", "noise"]
 Estimator = Literal["published", "biased", "unbiased", "deconfounded"]
 ActivationMeasure = Literal["procrustes", "cca", "svcca", "pwcca", "linear_regression", "rsa"]
-
-
-def _seeds(given: object) -> object:
-    """Spell out a count (`3` means 0, 1, 2) or a range (`0-19`, both ends in); leave a list as it is."""
-    if isinstance(given, str) and (ends := re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", given)):
-        given = list(range(int(ends[1]), int(ends[2]) + 1))
-    elif isinstance(given, str) and given.strip().isdigit():
-        given = int(given)
-    if isinstance(given, int) and not isinstance(given, bool):
-        given = list(range(given))
-    if not isinstance(given, list | tuple) or not given:
-        raise PydanticCustomError("seeds", "these are no seeds")
-    return given
-
-
-def _layers(given: object) -> object:
-    """Accept a list of patterns, or a list per family."""
-    if _is_patterns(given):
-        return tuple(given)  # type: ignore[arg-type]
-    if isinstance(given, dict) and given and all(_is_patterns(patterns) for patterns in given.values()):
-        return {str(family): tuple(patterns) for family, patterns in given.items()}
-    raise PydanticCustomError("layers", "these are no layer patterns")
-
-
-def _is_patterns(given: object) -> bool:
-    return isinstance(given, list | tuple) and bool(given) and all(isinstance(pattern, str) for pattern in given)
-
-
-def _plain_layers(layers: tuple[str, ...] | dict[str, tuple[str, ...]]) -> list[str] | dict[str, list[str]]:
-    if isinstance(layers, dict):
-        return {family: list(patterns) for family, patterns in layers.items()}
-    return list(layers)
-
-
-def _not_boolean(given: object) -> object:
-    # pydantic would take true for 1
-    if isinstance(given, bool):
-        raise PydanticCustomError("int_type", "a boolean is no number")
-    return given
-
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Whole = Annotated[int, BeforeValidator(_not_boolean)]
-Positive = Annotated[int, Field(ge=1), BeforeValidator(_not_boolean)]
-_PATTERNS_SCHEMA = {"type": "array", "minItems": 1, "items": {"type": "string"}}
-Seeds = Annotated[
-    tuple[Annotated[Whole, Field(ge=0)], ...],
-    BeforeValidator(_seeds),
-    WithJsonSchema(
-        {
-            "$comment": "a list of whole numbers such as [0, 1, 2], a range such as 0-19, or a count (3 is 0, 1, 2)",
-            "anyOf": [
-                {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}},
-                {"type": "integer", "minimum": 1},
-                {"type": "string", "pattern": r"^\s*\d+\s*(-\s*\d+\s*)?$"},
-            ],
-        }
-    ),
-]
-Layers = Annotated[
-    tuple[str, ...] | dict[str, tuple[str, ...]],
-    PlainValidator(_layers),
-    PlainSerializer(_plain_layers),
-    WithJsonSchema(
-        {
-            "$comment": "a list of layer names, globs such as bn*, or blocks; or a mapping from family to such a list",
-            "anyOf": [
-                _PATTERNS_SCHEMA,
-                {"type": "object", "minProperties": 1, "additionalProperties": _PATTERNS_SCHEMA},
-            ],
-        }
-    ),
-]
-
-
-class Section(BaseModel):
-    """A section of the configuration: unknown keys are refused, values do not change after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-    changes_results: ClassVar[bool] = True
-    """Whether two runs that differ in this section alone may come to different numbers."""
 
 
 class ImageFolder(Section):
@@ -149,11 +66,13 @@ class DataSettings(Section):
 class NetworkFamily(Section):
     """Networks that differ in their seed alone. Neither `training` nor `weights`: untrained networks."""
 
+    without_effect: ClassVar[frozenset[str]] = frozenset({"threads", "networks_per_job"})
+
     architecture: str = Field(
         min_length=1,
-        description="lenet, dense, tiny10, nbn_tiny10, resnet20_w1 (any width), torchvision:NAME, "
-        "torchvision:NAME:WEIGHTS (pretrained), or file:PATH:FUNCTION for a function of yours that returns a "
-        "torch.nn.Module.",
+        description="lenet, dense, tiny10, nbn_tiny10, resnet20_w1; all but dense in any width (lenet_w2 has twice the "
+        "channels of lenet); torchvision:NAME, torchvision:NAME:WEIGHTS (pretrained), or file:PATH:FUNCTION for a "
+        "function of yours that returns a torch.nn.Module.",
         examples=["resnet20_w2"],
         json_schema_extra={"$comment": "the name of an architecture, such as tiny10"},
     )
@@ -174,6 +93,15 @@ class NetworkFamily(Section):
         description="How to train the networks; {} is the defaults, null is no training.",
         examples=[{"epochs": 20, "batch_size": 64, "lr": 0.02}],
     )
+    task: Task = Field(
+        "classes",
+        description="What the networks learn to tell: classes (of the data set), or rotation (by which of 0, 90, 180 "
+        "and 270 degrees an image was turned).",
+        examples=["rotation"],
+    )
+    n_train: Positive | None = Field(
+        None, description="Train on the first so many training images; null takes all.", examples=[2000]
+    )
     weights: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="Trained weights instead of training: a file, with {seed} where it has one per seed (.safetensors, "
@@ -182,6 +110,12 @@ class NetworkFamily(Section):
     )
     threads: Positive | None = Field(
         None, description="CPU threads to train one network; null takes resources.threads_per_job.", examples=[2]
+    )
+    networks_per_job: Positive = Field(
+        1,
+        description="Networks that one job trains, one after the other; more of them spare short trainings the start "
+        "of a job.",
+        examples=[4],
     )
 
     @property
@@ -199,6 +133,8 @@ class NetworkFamily(Section):
 
 class Panel(Section):
     """A set of networks that are compared with each other on the same images."""
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"pairs_per_job"})
 
     dataset: str = Field(
         min_length=1,
@@ -279,7 +215,12 @@ class Panel(Section):
 
     def layers_of(self, family: str) -> tuple[str, ...]:
         """Return the layer patterns of one family."""
-        return self.layers[family] if isinstance(self.layers, dict) else self.layers
+        return patterns_of(self.layers, family)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families that take part, as studies name them."""
+        return self.networks
 
 
 class PageSettings(Section):
@@ -326,6 +267,8 @@ class ResourceSettings(Section):
 class Configuration(Section):
     """What to run: a preset, and the values that replace the preset's."""
 
+    without_effect: ClassVar[frozenset[str]] = frozenset({"preset"})
+
     preset: Literal["quick", "standard", "paper"] = Field(
         "quick",
         description="Values to start from: quick (minutes, no download), standard (hours on two cores, downloads) or "
@@ -352,6 +295,15 @@ class Configuration(Section):
                     "dataset": "digits",
                     "weights": "nets/{seed}.pt",
                 },
+                "my-rotations": {
+                    "architecture": "lenet_w2",
+                    "dataset": "digits",
+                    "seeds": 4,
+                    "training": {"epochs": 20, "batch_size": 64, "lr": 0.02, "augment": False},
+                    "task": "rotation",
+                    "n_train": 1000,
+                    "networks_per_job": 2,
+                },
             }
         ],
     )
@@ -370,6 +322,9 @@ class Configuration(Section):
                 }
             }
         ],
+    )
+    deconfounded_cka: DeconfoundedCka = Field(
+        DeconfoundedCka.model_validate({}), description="The experiments of the deconfounded-CKA paper."
     )
     page: PageSettings = Field(PageSettings.model_validate({}), description="The page that a run ends in.")
     resources: ResourceSettings = Field(ResourceSettings.model_validate({}), description="What one job may use.")
@@ -419,12 +374,21 @@ class Configuration(Section):
     def panel_networks(self, panel: str) -> list[str]:
         """Return the ids of a panel's networks, without the controls, family by family."""
         settings = self.panels[panel]
-        return [
-            network_id(family, seed)
-            for family in settings.networks
-            for seed in self.networks[family].seeds
-            if settings.seeds is None or seed in settings.seeds
-        ]
+        return self._members(settings.families, settings.seeds)
+
+    def study_networks(self, study: Study) -> list[str]:
+        """Return the ids of a study's networks, without twins and controls, family by family."""
+        if isinstance(study, Demonstration):
+            return [network_id(family, self.networks[family].seeds[0]) for family in study.families]
+        return self._members(study.families, study.seeds)
+
+    def study_dataset(self, study: Study) -> str:
+        """Return the data set that all networks of a study are trained on, and are compared on."""
+        return self.networks[study.families[0]].dataset
+
+    def tasks_of(self, study: Study) -> dict[str, str]:
+        """Return the task that each network of a study is trained on, by id."""
+        return {network: self.settings_of(network).task for network in self.study_networks(study)}
 
     def panel_pairs(self, panel: str, with_self: bool = False) -> list[tuple[str, str]]:
         """Return the unordered pairs of a panel's networks; a network with itself only `with_self`."""
@@ -437,9 +401,19 @@ class Configuration(Section):
         return [pairs[start : start + portion] for start in range(0, len(pairs), portion)]
 
     def datasets(self) -> list[str]:
-        """Return the data sets that a panel or a training needs, each once."""
+        """Return the data sets that a training, a panel or a study needs, each once."""
         trained = [family.dataset for family in self.networks.values() if family.training is not None]
-        return list(dict.fromkeys([*trained, *(panel.dataset for panel in self.panels.values())]))
+        panels = [panel.dataset for panel in self.panels.values()]
+        studies = [self.study_dataset(study) for study in self.deconfounded_cka.studies().values()]
+        return list(dict.fromkeys([*trained, *panels, *studies]))
+
+    def _members(self, families: Sequence[str], seeds: Sequence[int] | None) -> list[str]:
+        return [
+            network_id(family, seed)
+            for family in families
+            for seed in self.networks[family].seeds
+            if seeds is None or seed in seeds
+        ]
 
     def _parts(self, network: str) -> tuple[str, int]:
         for family, seed in self._ids():

@@ -11,13 +11,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from netalike.networks.naming import WIDE, split_width
+
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What the configuration must know of a data set: the size of its test split and the channels of an image."""
+    """What the configuration must know of a data set: the channels of an image, and how many images its splits have."""
 
     test_images: int | None
     channels: int
+    train_images: int | None
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,11 @@ class Collection:
 
 
 DATASETS = {
-    "digits": DatasetFacts(500, 1),
-    "mnist": DatasetFacts(10_000, 1),
-    "fashion": DatasetFacts(10_000, 1),
-    "cifar10": DatasetFacts(10_000, 3),
-    "cifar100": DatasetFacts(10_000, 3),
+    "digits": DatasetFacts(500, 1, 1297),
+    "mnist": DatasetFacts(10_000, 1, 60_000),
+    "fashion": DatasetFacts(10_000, 1, 60_000),
+    "cifar10": DatasetFacts(10_000, 3, 50_000),
+    "cifar100": DatasetFacts(10_000, 3, 50_000),
 }
 ARCHITECTURES = ("lenet", "dense", "tiny10", "nbn_tiny10", *(f"resnet20_w{width}" for width in range(1, 6)))
 MEASURES = ("cka", "deconfounded_cka", "procrustes", "cca", "svcca", "pwcca", "linear_regression", "rsa")
@@ -45,12 +48,12 @@ COLLECTIONS = {
 }
 BLOCKS = "blocks"
 
-_ARCHITECTURE = re.compile(r"resnet20(_w[1-9]\d*)?|torchvision:\w+(:\w+)?|file:.+:[A-Za-z_]\w*")
+_OUTSIDE = re.compile(r"torchvision:\w+(:\w+)?|file:.+:[A-Za-z_]\w*")
 
 
 def is_architecture(name: str) -> bool:
     """Say whether a name has the form of an architecture that can be built; a torchvision name is not looked up."""
-    return name in ARCHITECTURES or _ARCHITECTURE.fullmatch(name) is not None
+    return name in ARCHITECTURES or split_width(name)[0] in WIDE or _OUTSIDE.fullmatch(name) is not None
 
 
 def is_pretrained(architecture: str) -> bool:
@@ -60,9 +63,7 @@ def is_pretrained(architecture: str) -> bool:
 
 def layer_names(architecture: str) -> tuple[str, ...] | None:
     """Return the layer names of an architecture as specs/2 lists them, or None where they are only known to PyTorch."""
-    if re.fullmatch(r"resnet20(_w\d+)?", architecture):
-        return _resnet20_layers()
-    return _LAYERS.get(architecture)
+    return _LAYERS.get(split_width(architecture)[0])
 
 
 def matching_layers(layers: Sequence[str], pattern: str) -> list[str]:
@@ -88,4 +89,5 @@ _LAYERS = {
     "dense": ("fc1", "relu1", "fc2", "relu2", "fc3", "relu3", "fc4"),
     "tiny10": (*(f"{kind}{n}" for n in range(1, 9) for kind in ("conv", "bn", "relu")), "fc"),
     "nbn_tiny10": (*(f"{kind}{n}" for n in range(1, 9) for kind in ("conv", "relu")), "fc"),
+    "resnet20": _resnet20_layers(),
 }

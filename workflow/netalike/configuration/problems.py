@@ -19,6 +19,7 @@ Path = tuple[str | int, ...]
 NOTHING = object()
 """Stands for a value that was not given, where None is one."""
 
+_LENGTHS = {"too_short": "too few", "too_long": "too many", "string_too_short": "too short"}
 _SNIPPET_LINES = 4
 _LONG = 70
 
@@ -174,7 +175,12 @@ def problems_of(error: ValidationError, values: Any) -> list[Problem]:
     for details in error.errors(include_url=False):
         problem = _problem_of(details, values)
         found.setdefault(problem.path, problem)
-    return list(found.values())
+    # pydantic does not count the items that are wrong, and calls a list of them too short
+    return [problem for path, problem in found.items() if not _holds_another(path, found)]
+
+
+def _holds_another(path: Path, others: Iterable[Path]) -> bool:
+    return any(len(other) > len(path) and other[: len(path)] == path for other in others)
 
 
 def _problem_of(details: ErrorDetails, values: Any) -> Problem:
@@ -230,7 +236,7 @@ def _bad_value(path: Path, kind: str, values: Any) -> Problem:
     elif kind.startswith(("greater", "less")):
         what = "out of range"
     else:
-        what = "empty" if kind in ("too_short", "string_too_short") else "not a valid value"
+        what = _LENGTHS.get(kind, "not a valid value") if given or kind not in _LENGTHS else "empty"
     value = near if near is not None else _valid_value(path, given)
     place, write = corrected(values, path, value)
     return Problem(path, what, given, schema.describe(node), write, near, place)
@@ -250,11 +256,17 @@ def _valid_value(path: Path, given: object = NOTHING) -> object:
                 return node[bound]
     if node.get("required"):
         return {key: _valid_value((*path, key)) for key in node["required"]}
-    examples = node.get("examples", [])
+    examples = node.get("examples", []) or _examples_of_list(path)
     default = node.get("default")
     if "enum" in node:
         return default if default is not None else node["enum"][0]
     return default if default not in (None, {}, []) else examples[0] if examples else {}
+
+
+def _examples_of_list(path: Path) -> list[object]:
+    """Values for an item of a list, taken from the example of the list."""
+    lists = (schema.node_at(path[:-1]) or {}).get("examples", []) if path and isinstance(path[-1], int) else []
+    return [item for example in lists if isinstance(example, list) for item in example]
 
 
 def _fits(path: Path, given: object) -> bool:

@@ -187,8 +187,8 @@ def _is_section(path: tuple[str, ...]) -> bool:
 
 def _is_entry(path: tuple[str, ...]) -> bool:
     parent = schema.node_at(path[:-1])
-    if path[:1] == ("panels",) and path[2:3] == ("layers",) and len(path) == 4:
-        return True
+    if path[-2:-1] == ("layers",) and _is_entry(path[:-2]):
+        return True  # the layers of one family, in a panel or study
     return parent is not None and schema.entries(parent) is not None
 
 

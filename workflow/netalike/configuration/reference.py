@@ -7,7 +7,7 @@ from pathlib import Path
 
 from netalike.configuration import schema
 from netalike.configuration.loading import load
-from netalike.configuration.problems import flow, snippet
+from netalike.configuration.problems import block, flow, indented, snippet
 from netalike.configuration.reading import DEFAULT_PRESET, PRESETS
 
 _INTRODUCTION = """\
@@ -42,12 +42,12 @@ panels:
     n_images: 250 # everything else of this panel stays
 ```
 
-`null` removes a network, a panel or an image folder of the preset. To run networks of your own and nothing else:
+`null` removes a network, a panel, a study or an image folder of the preset. To run networks of your own and nothing
+else:
 
 ```yaml
 networks:
-  tiny10-digits: null
-  lenet-digits: null
+{no_networks}
   my-own:
     architecture: file:my_networks.py:make # a function that returns a torch.nn.Module
     dataset: leaves
@@ -57,12 +57,12 @@ data:
   folders:
     leaves: {{path: my-images}}
 panels:
-  digits: null
+{no_panels}
   mine:
     dataset: leaves
     networks: [my-own]
     layers: ["*"]
-```
+{no_studies}```
 
 On the command line a nested value is written as a YAML mapping, without changing the file:
 
@@ -83,21 +83,36 @@ def page(root: Path) -> str:
     root : Path
         The repository, which holds the presets.
     """
-    introduction = _INTRODUCTION.format(default=DEFAULT_PRESET, presets=_presets(root))
+    introduction = _INTRODUCTION.format(default=DEFAULT_PRESET, presets=_presets(root), **_removals(root))
     top = "\n".join(_table((), "Top level", "Keys that belong to no section."))
     sections = [text for name in schema.keys(schema.full_schema()) for text in _section((name,))]
     return "\n".join([introduction, "## Keys", "", top, *sections]).rstrip() + "\n"
 
 
+def _removals(root: Path) -> dict[str, str]:
+    """The lines that remove everything that the default preset runs."""
+    preset = load({}, root)
+    kinds: dict[str, dict[str, None]] = {}
+    for kind, name in preset.deconfounded_cka.studies():
+        kinds.setdefault(kind, {})[name] = None
+    studies = ["deconfounded_cka:", *indented(block(kinds), "  "), ""] if kinds else []
+    return {
+        "no_networks": "\n".join(indented(block(dict.fromkeys(preset.networks)), "  ")),
+        "no_panels": "\n".join(indented(block(dict.fromkeys(preset.panels)), "  ")),
+        "no_studies": "\n".join(studies),
+    }
+
+
 def _presets(root: Path) -> str:
-    rows = ["| preset | networks | data sets | panels |", "|---|---|---|---|"]
+    rows = ["| preset | networks | data sets | panels | studies |", "|---|---|---|---|---|"]
     for name in PRESETS:
         configuration = load({"preset": name}, root)
         families = configuration.networks.items()
         networks = ", ".join(f"{len(settings.seeds)} `{family}`" for family, settings in families)
         panels = ", ".join(f"`{panel}`" for panel in configuration.panels)
+        studies = ", ".join(f"`{'.'.join(path)}`" for path in configuration.deconfounded_cka.studies())
         label = f"`{name}` (default)" if name == DEFAULT_PRESET else f"`{name}`"
-        rows.append(f"| {label} | {networks} | {', '.join(configuration.datasets())} | {panels} |")
+        rows.append(f"| {label} | {networks} | {', '.join(configuration.datasets())} | {panels} | {studies} |")
     return "\n".join(rows)
 
 
@@ -138,10 +153,15 @@ def _row(key: str, node: schema.Node) -> str:
     kind = (
         "a mapping, see below" + (", or null" if schema.is_nullable(node) else "") if nested else schema.describe(node)
     )
-    default = _code(node["default"]) if "default" in node else "required"
-    example = _code(node["examples"][0]) if node.get("examples") else ""
+    default = _default(node) if "default" in node else "required"
+    # the example of a mapping of names stands below the table of an entry
+    example = _code(node["examples"][0]) if node.get("examples") and schema.entries(node) is None else ""
     cells = (f"`{key}`", kind, default, str(node["description"]), example)
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _default(node: schema.Node) -> str:
+    return "see below" if schema.has_keys_with_defaults(node) else _code(node["default"])
 
 
 def _example(path: tuple[str, ...]) -> str:

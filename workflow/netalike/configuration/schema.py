@@ -77,6 +77,11 @@ def entries(node: Node) -> Node | None:
     return resolve(found) if isinstance(found, Mapping) else None
 
 
+def has_keys_with_defaults(node: Node) -> bool:
+    """Say whether the default of a key is the defaults of the keys in it, so that it need not be repeated."""
+    return bool(keys(node)) and bool(node.get("default"))
+
+
 def is_nullable(node: Node) -> bool:
     """Say whether null is a value of the key, before `resolve`."""
     return any(branch.get("type") == "null" for branch in node.get("anyOf", ()))

@@ -10,25 +10,37 @@ from typing import TYPE_CHECKING, Any
 
 from netalike.data import published
 from netalike.data.registry import DatasetSpec, Layout, RemoteFile, names, specification
+from netalike.data.shift_names import CORRUPTIONS, DOMAIN_KINDS, SEVERITIES, TASKS, parse_domain
 
 if TYPE_CHECKING:
+    from netalike.data.corruptions import corrupt
+    from netalike.data.domains import shift_domain
     from netalike.data.fetching import fetch, fetch_file, verify
     from netalike.data.folder import register_folder
     from netalike.data.images import ImageSet, batches, load, normalise, training_batches
+    from netalike.data.tasks import for_task
 
 __all__ = [
+    "CORRUPTIONS",
+    "DOMAIN_KINDS",
+    "SEVERITIES",
+    "TASKS",
     "DatasetSpec",
     "ImageSet",
     "Layout",
     "RemoteFile",
     "batches",
+    "corrupt",
     "fetch",
     "fetch_file",
+    "for_task",
     "load",
     "names",
     "normalise",
+    "parse_domain",
     "published",
     "register_folder",
+    "shift_domain",
     "specification",
     "training_batches",
     "verify",
@@ -37,11 +49,14 @@ __all__ = [
 _LAZY = {
     "ImageSet": "images",
     "batches": "images",
+    "corrupt": "corruptions",
     "fetch": "fetching",
     "fetch_file": "fetching",
+    "for_task": "tasks",
     "load": "images",
     "normalise": "images",
     "register_folder": "folder",
+    "shift_domain": "domains",
     "training_batches": "images",
     "verify": "fetching",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,31 +16,43 @@ def read(directory: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     directory : path
-        ``<paper>/<rule>_<wildcards>.tsv``, as the rules write them.
+        ``<paper>/<rule>/<job>.tsv``, as the rules write them.
 
     Returns
     -------
     DataFrame
-        Columns paper, rule, job, s (wall seconds), max_rss (MB), cpu_time (seconds), sorted by paper and job; a
+        Columns paper, rule, job, s (wall seconds), max_rss (MB), cpu_time (seconds), sorted by paper, rule and job; a
         number that Snakemake could not take (a job shorter than its sampling) is missing.
     """
     rows = []
-    for path in sorted(Path(directory).rglob("*.tsv")):
-        paper = path.relative_to(directory).parts[0]
+    for path in sorted(Path(directory).glob("*/*/*.tsv")):
+        paper, rule, _ = path.relative_to(directory).parts
         for entry in pd.read_csv(path, sep="\t", na_values=["-", "NA"]).to_dict("records"):
-            rows.append({"paper": paper, "rule": rule_of(path.stem), "job": path.stem, **_numbers(entry)})
+            rows.append({"paper": paper, "rule": rule, "job": path.stem, **_numbers(entry)})
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"s": float, "max_rss": float, "cpu_time": float})
 
 
-def rule_of(job: str) -> str:
-    """Return the rule of a job's benchmark file: ``train_lenet-digits-s0`` is of ``train``.
+def cpu_minutes(jobs: pd.DataFrame, names: Iterable[str]) -> float:
+    """Add up the CPU time of some jobs.
 
-    The verb and its object (``compare_panel``) are the rule's; what follows is the job's own.
+    Parameters
+    ----------
+    jobs : DataFrame
+        As `read` gives it.
+    names : iterable of str
+        ``<paper>/<rule>/<job>``; each counts once.
+
+    Returns
+    -------
+    float
+        In minutes; NaN where one of the jobs has no measurement: a sum without it would show too little.
     """
-    verb, _, rest = job.partition("_")
-    known = ("panel", "network", "networks", "measurements", "page")
-    thing = rest.split("_")[0]
-    return f"{verb}_{thing}" if thing in known else verb
+    keys = jobs["paper"] + "/" + jobs["rule"] + "/" + jobs["job"]
+    times = jobs.set_index(keys)["cpu_time"]
+    wanted = list(dict.fromkeys(names))
+    if not wanted or not set(wanted) <= set(times.index):
+        return float("nan")
+    return float(times.groupby(level=0).last()[wanted].sum(skipna=False)) / 60
 
 
 def _numbers(entry: Mapping[Hashable, object]) -> dict[str, object]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from netalike.evidence.measurements import OK, condition
 from netalike.measures.panel import PERMUTED, UNTRAINED, PanelResult
 from netalike.measures.recorded import Comparison
@@ -37,7 +40,7 @@ def relation(network_a: str, network_b: str, families: Mapping[str, str]) -> str
         ``permuted_samples`` or ``noise``; None for a pair that answers no question, such as two controls of
         different kinds.
     """
-    kinds = {_kind(network_a), _kind(network_b)}
+    kinds = {kind(network_a), kind(network_b)}
     if kinds == {"trained"}:
         if network_a == network_b:
             return "self"
@@ -50,7 +53,18 @@ def relation(network_a: str, network_b: str, families: Mapping[str, str]) -> str
     return control.pop() if "trained" in kinds and len(control) == 1 else None
 
 
-def _kind(network: str) -> str:
+def kind(network: str) -> str:
+    """Say what a network of a panel is: ``trained``, or the control ``untrained``, ``permuted_samples`` or ``noise``.
+
+    Parameters
+    ----------
+    network : str
+        Its id.
+
+    Returns
+    -------
+    str
+    """
     if network == NOISE:
         return NOISE
     for suffix in (UNTRAINED, PERMUTED):
@@ -74,25 +88,45 @@ def panel_rows(result: PanelResult, families: Mapping[str, str]) -> Iterator[dic
         Without paper, experiment, data set and number of samples.
     """
     names = result.representations
-    for estimator, values in result.values.items():
-        quantity, name = _QUANTITIES[estimator]
-        for i, (network_a, layer_a) in enumerate(names):
-            for j, (network_b, layer_b) in enumerate(names):
+    for estimator in result.values:
+        for i, (network_a, _) in enumerate(names):
+            for j, (network_b, _) in enumerate(names):
                 pair = relation(network_a, network_b, families)
-                if pair is None or _is_mirrored(names, i, j):
-                    continue
-                yield {
-                    "network_a": network_a,
-                    "layer_a": layer_a,
-                    "network_b": network_b,
-                    "layer_b": layer_b,
-                    "quantity": quantity,
-                    "estimator": name,
-                    "condition": condition(pair=pair),
-                    "value": float(values[i, j]),
-                    "status": result.status(estimator, i, j),
-                }
+                if pair is not None and not _is_mirrored(names, i, j):
+                    yield pair_row(result, estimator, i, j, condition(pair=pair))
     yield from _single_rows(result)
+
+
+def pair_row(result: PanelResult, estimator: str, i: int, j: int, varied: str) -> dict[str, Any]:
+    """Make the row of one estimator on one pair of representations.
+
+    Parameters
+    ----------
+    result : PanelResult
+    estimator : str
+        Of the panel.
+    i, j : int
+        Places of the two in `result.representations`.
+    varied : str
+        The `condition` column.
+
+    Returns
+    -------
+    dict
+    """
+    quantity, name = _QUANTITIES[estimator]
+    (network_a, layer_a), (network_b, layer_b) = result.representations[i], result.representations[j]
+    return {
+        "network_a": network_a,
+        "layer_a": layer_a,
+        "network_b": network_b,
+        "layer_b": layer_b,
+        "quantity": quantity,
+        "estimator": name,
+        "condition": varied,
+        "value": float(result.values[estimator][i, j]),
+        "status": result.status(estimator, i, j),
+    }
 
 
 def _is_mirrored(names: list[tuple[str, str]], i: int, j: int) -> bool:
@@ -105,20 +139,40 @@ def _single_rows(result: PanelResult) -> Iterator[dict[str, Any]]:
     for quantity, values in singles.items():
         if values is None:
             continue
-        for i, (network, layer) in enumerate(result.representations):
-            if _kind(network) == "permuted_samples":
-                continue
-            missing = values[i] != values[i]
-            reason = result.reasons.get(i, "the Gram matrix is a multiple of the inputs'")
-            yield {
-                "network_a": network,
-                "layer_a": layer,
-                "quantity": quantity,
-                "estimator": "published",
-                "condition": condition(network=_kind(network)),
-                "value": float(values[i]),
-                "status": f"undefined: {reason} in layer {layer}" if missing else OK,
-            }
+        for i, (network, _) in enumerate(result.representations):
+            if kind(network) != "permuted_samples":
+                yield single_row(result, quantity, values, i, condition(network=kind(network)))
+
+
+def single_row(result: PanelResult, quantity: str, values: NDArray[np.float64], i: int, varied: str) -> dict[str, Any]:
+    """Make the row of a quantity of one representation, such as the share that the inputs explain.
+
+    Parameters
+    ----------
+    result : PanelResult
+    quantity : str
+    values : array, shape (representations,)
+        NaN where undefined.
+    i : int
+        Place of the representation in `result.representations`.
+    varied : str
+        The `condition` column.
+
+    Returns
+    -------
+    dict
+    """
+    network, layer = result.representations[i]
+    reason = result.reasons.get(i, "the Gram matrix is a multiple of the inputs'")
+    return {
+        "network_a": network,
+        "layer_a": layer,
+        "quantity": quantity,
+        "estimator": "published",
+        "condition": varied,
+        "value": float(values[i]),
+        "status": f"undefined: {reason} in layer {layer}" if np.isnan(values[i]) else OK,
+    }
 
 
 def comparison_rows(comparisons: Iterable[Comparison], families: Mapping[str, str]) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from netalike.errors import ShapeError
+from netalike.networks import naming
 
 # in -> out channels, kernel, stride of the eight convolutions
 _TINY10 = (
@@ -68,20 +69,25 @@ class Network(nn.Module):
 
 
 class Tiny10(Network):
-    """Eight convolutions without padding, each with batch norm and ReLU; spatial mean; one linear layer."""
+    """Eight convolutions without padding, each with batch norm and ReLU; spatial mean; one linear layer.
+
+    Every hidden layer has `width` times as many channels as the published one.
+    """
 
     blocks = tuple(f"bn{n}" for n in range(1, 9))
     smallest = 27
+    family: ClassVar[str] = "tiny10"
     normalised: ClassVar[bool] = True
 
-    def __init__(self, channels: int = 3, classes: int = 10, architecture: str = "tiny10") -> None:
-        super().__init__(architecture, channels, classes)
+    def __init__(self, channels: int = 3, classes: int = 10, width: int = 1) -> None:
+        super().__init__(naming.canonical(f"{self.family}_w{width}"), channels, classes)
         for n, (before, after, kernel, stride) in enumerate(_TINY10, start=1):
-            self.add_module(f"conv{n}", nn.Conv2d(before or channels, after, kernel, stride))
+            inputs = channels if before is None else before * width
+            self.add_module(f"conv{n}", nn.Conv2d(inputs, after * width, kernel, stride))
             if self.normalised:
-                self.add_module(f"bn{n}", nn.BatchNorm2d(after))
+                self.add_module(f"bn{n}", nn.BatchNorm2d(after * width))
             self.add_module(f"relu{n}", nn.ReLU())
-        self.fc = nn.Linear(64, classes)
+        self.fc = nn.Linear(64 * width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (n, channels, height, width) to logits (n, classes)."""
@@ -98,38 +104,39 @@ class NbnTiny10(Tiny10):
     """Tiny10 without batch norm."""
 
     blocks = tuple(f"relu{n}" for n in range(1, 9))
+    family = "nbn_tiny10"
     normalised = False
-
-    def __init__(self, channels: int = 3, classes: int = 10) -> None:
-        super().__init__(channels, classes, architecture="nbn_tiny10")
 
 
 class LeNet(Network):
-    """LeNet-5 with ReLU and max pooling; the numbers of the ReLUs go on through the linear layers."""
+    """LeNet-5 with ReLU and max pooling; the numbers of the ReLUs go on through the linear layers.
+
+    Every hidden layer has `width` times as many channels or units as the published one.
+    """
 
     blocks = tuple(f"relu{n}" for n in range(1, 5))
     smallest = 32
     exact = True
 
-    def __init__(self, channels: int = 3, classes: int = 10) -> None:
-        super().__init__("lenet", channels, classes)
-        self.conv1 = nn.Conv2d(channels, 6, 5)
+    def __init__(self, channels: int = 3, classes: int = 10, width: int = 1) -> None:
+        super().__init__(naming.canonical(f"lenet_w{width}"), channels, classes)
+        self.conv1 = nn.Conv2d(channels, 6 * width, 5)
         self.relu1 = nn.ReLU()
         self.pool1 = nn.MaxPool2d(2)
-        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.conv2 = nn.Conv2d(6 * width, 16 * width, 5)
         self.relu2 = nn.ReLU()
         self.pool2 = nn.MaxPool2d(2)
-        self.fc1 = nn.Linear(400, 120)
+        self.fc1 = nn.Linear(400 * width, 120 * width)
         self.relu3 = nn.ReLU()
-        self.fc2 = nn.Linear(120, 84)
+        self.fc2 = nn.Linear(120 * width, 84 * width)
         self.relu4 = nn.ReLU()
-        self.fc3 = nn.Linear(84, classes)
+        self.fc3 = nn.Linear(84 * width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (n, channels, 32, 32) to logits (n, classes)."""
         self._check_input(images)
-        x = self.pool1(self.relu1(self.conv1(images)))  # (n, 6, 14, 14)
-        x = self.pool2(self.relu2(self.conv2(x)))  # (n, 16, 5, 5)
+        x = self.pool1(self.relu1(self.conv1(images)))  # (n, 6 width, 14, 14)
+        x = self.pool2(self.relu2(self.conv2(x)))  # (n, 16 width, 5, 5)
         x = self.relu3(self.fc1(x.flatten(1)))
         logits: Tensor = self.fc3(self.relu4(self.fc2(x)))
         return logits

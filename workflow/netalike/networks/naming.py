@@ -8,10 +8,21 @@ from netalike.errors import UnknownNameError, unknown_name
 
 _NAMES = ("tiny10", "nbn_tiny10", "lenet", "dense", *(f"resnet20_w{width}" for width in range(1, 6)))
 _ALIASES = {"nbntiny10": "nbn_tiny10", "resnet20": "resnet20_w1"}
-_FOLDERS = {"tiny10": "Tiny10", "nbn_tiny10": "NbnTiny10", "lenet": "LeNet", "dense": "Dense"}
+_FOLDERS = {
+    "tiny10": "Tiny10",
+    "nbn_tiny10": "NbnTiny10",
+    "lenet": "LeNet",
+    "dense": "Dense",
+    "resnet20": "ResNet20",
+}
 _OUTSIDE = ("torchvision:", "file:")
-_RESNET20 = re.compile(r"resnet20_w([1-9]\d*)")
-_ADVICE = "Any other width of resnet20_w<k>, 'torchvision:<name>' and 'file:<path>.py:<function>' are networks as well."
+WIDE = ("tiny10", "nbn_tiny10", "lenet", "resnet20")
+"""The architectures that there are in every width, as ``lenet_w2``."""
+_WIDTH = re.compile(rf"({'|'.join(WIDE)})_w([1-9]\d*)")
+_ADVICE = (
+    f"Any width of {', '.join(f'{family}_w<k>' for family in WIDE)}, 'torchvision:<name>' and "
+    "'file:<path>.py:<function>' are networks as well."
+)
 
 
 def names() -> list[str]:
@@ -36,7 +47,8 @@ def canonical(name: str) -> str:
     Parameters
     ----------
     name : str
-        A registered name, an alias (``nbntiny10``, ``resnet20``), or a network from outside, which is its own name.
+        A registered name, an alias (``nbntiny10``, ``resnet20``, ``lenet_w1``), a registered name of another width
+        (``lenet_w2``), or a network from outside, which is its own name.
 
     Raises
     ------
@@ -44,7 +56,10 @@ def canonical(name: str) -> str:
         If there is no such architecture.
     """
     known = _ALIASES.get(name, name)
-    if known in _NAMES or is_outside(known) or _RESNET20.fullmatch(known):
+    family, width = split_width(known)
+    if width == 1 and family in _NAMES:
+        return family
+    if known in _NAMES or is_outside(known) or family != known:
         return known
     raise unknown_architecture(name)
 
@@ -54,10 +69,23 @@ def unknown_architecture(name: str) -> UnknownNameError:
     return unknown_name("architecture", name, _NAMES, _ADVICE)
 
 
-def resnet20_width(name: str) -> int | None:
-    """Return k of ``resnet20_w<k>``, or None if the name is another one."""
-    found = _RESNET20.fullmatch(name)
-    return int(found[1]) if found else None
+def split_width(name: str) -> tuple[str, int]:
+    """Split the name of an architecture into what it is a wider version of, and how many times as wide.
+
+    Parameters
+    ----------
+    name : str
+        Any name; it need not exist.
+
+    Returns
+    -------
+    family : str
+        ``lenet`` of ``lenet_w2``; the name itself where it says no width.
+    width : int
+        2 of ``lenet_w2``; 1 where the name says no width.
+    """
+    found = _WIDTH.fullmatch(name)
+    return (found[1], int(found[2])) if found else (name, 1)
 
 
 def folder_name(name: str) -> str:
@@ -71,11 +99,13 @@ def folder_name(name: str) -> str:
     Returns
     -------
     str
-        ``Tiny10``, ``ResNet20_w1``, ``torchvision-resnet18``, ``file-mine-function``: always one path component.
+        ``Tiny10``, ``LeNet_w2``, ``ResNet20_w1``, ``torchvision-resnet18``, ``file-mine-function``: always one path
+        component.
     """
     known = canonical(name)
-    if width := resnet20_width(known):
-        return f"ResNet20_w{width}"
+    family, width = split_width(known)
+    if family != known:
+        return f"{_FOLDERS[family]}_w{width}"
     if known.startswith("file:"):
         path, _, function = known.removeprefix("file:").rpartition(":")
         stem = re.split(r"[/\\]", path)[-1].removesuffix(".py")

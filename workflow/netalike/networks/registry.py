@@ -12,11 +12,12 @@ from netalike.errors import NetalikeError
 from netalike.networks import naming
 from netalike.networks.architectures import Dense, LeNet, NbnTiny10, Network, ResNet20, Tiny10
 
-_CONSTRUCTORS: dict[str, Callable[[int, int], Network]] = {
+# channels, classes, width -> network; the names are those of naming.WIDE
+_WIDE: dict[str, Callable[[int, int, int], Network]] = {
     "tiny10": Tiny10,
     "nbn_tiny10": NbnTiny10,
     "lenet": LeNet,
-    "dense": Dense,
+    "resnet20": ResNet20,
 }
 
 
@@ -26,8 +27,8 @@ def build(name: str, channels: int = 3, classes: int = 10, seed: int | None = No
     Parameters
     ----------
     name : str
-        A registered architecture (`netalike.networks.names`), ``resnet20_w<k>`` of any width, ``torchvision:<name>``
-        (random weights), ``torchvision:<name>:<weights>``, or ``file:<path>.py:<function>``.
+        A registered architecture (`netalike.networks.names`), one of them in any width (``resnet20_w7``, ``lenet_w2``),
+        ``torchvision:<name>`` (random weights), ``torchvision:<name>:<weights>``, or ``file:<path>.py:<function>``.
     channels : int
         Channels of the images.
     classes : int
@@ -56,7 +57,7 @@ def build(name: str, channels: int = 3, classes: int = 10, seed: int | None = No
 
 
 def fitting_architectures(state: Mapping[str, Tensor]) -> list[str]:
-    """Name the registered architectures whose state dictionary has exactly these keys and shapes.
+    """Name the architectures, of any width, whose state dictionary has exactly these keys and shapes.
 
     Parameters
     ----------
@@ -66,12 +67,13 @@ def fitting_architectures(state: Mapping[str, Tensor]) -> list[str]:
     Returns
     -------
     list of str
-        As ``tiny10 (channels=3, classes=10)``; empty where none fits. Nothing is allocated (meta device).
+        As ``tiny10 (channels=3, classes=10)``, ``lenet_w2 (channels=1, classes=4)``; empty where none fits. Nothing is
+        allocated (meta device).
     """
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     return [
         f"{name} (channels={channels}, classes={classes})"
-        for name in naming.names()
+        for name in _candidates(shapes)
         for channels in (1, 3)
         for classes in _possible_classes(shapes)
         if _shapes(name, channels, classes) == shapes
@@ -79,10 +81,11 @@ def fitting_architectures(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _construct(known: str, channels: int, classes: int) -> nn.Module:
-    if known in _CONSTRUCTORS:
-        return _CONSTRUCTORS[known](channels, classes)
-    if width := naming.resnet20_width(known):
-        return ResNet20(channels, classes, width)
+    family, width = naming.split_width(known)
+    if family in _WIDE:
+        return _WIDE[family](channels, classes, width)
+    if known == "dense":
+        return Dense(channels, classes)
     if known.startswith("torchvision:"):
         from netalike.networks.torchvision_import import build_torchvision
 
@@ -90,6 +93,18 @@ def _construct(known: str, channels: int, classes: int) -> nn.Module:
     from netalike.networks.from_file import build_from_file
 
     return build_from_file(known, channels, classes)
+
+
+def _candidates(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The registered names, and each family in the width that the channels of the first convolution ask for."""
+    found = shapes.get("conv1.weight", (0,))[0]
+    published = {family: _shapes(family, 1, 1)["conv1.weight"][0] for family in _WIDE}
+    wide = [
+        naming.canonical(f"{family}_w{found // channels}")
+        for family, channels in published.items()
+        if found and found % channels == 0
+    ]
+    return list(dict.fromkeys([*naming.names(), *wide]))
 
 
 def _possible_classes(shapes: Mapping[str, tuple[int, ...]]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,8 +18,6 @@ from netalike.page.encoding import as_text
 from netalike.page.papers import PAPERS, Paper, heading, order
 from netalike.page.selection import link_to_rows, rows_of_figure
 from netalike.plots.cards import FigureCard, load_card
-
-VERDICTS = ("reproduced", "contradicted", "inconclusive", "not testable at this scale", "not run")
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with links relative to the page, and the size of its picture in CSS pixels."""
+    """A figure with links relative to the page, and the size of its picture in CSS pixels.
 
+    `name` is its path in the folder of figures, such as ``deconfounded_cka/digits/pair``.
+    """
+
+    name: str
     card: FigureCard
     anchor: str
     png: str
@@ -133,6 +135,7 @@ def _picture(card: FigureCard, path: Path, measurements: pd.DataFrame, folder: P
     links = {suffix: _link(path.with_suffix(suffix), path, folder) for suffix in (".png", ".svg")}
     width, height = _png_size(path.with_suffix(".png"))
     return Picture(
+        name=_relative(path, folder / "figures").removesuffix(path.suffix),
         card=card,
         anchor=anchor,
         png=links[".png"],
@@ -149,7 +152,11 @@ def _picture(card: FigureCard, path: Path, measurements: pd.DataFrame, folder: P
 def _link(file: Path, card: Path, folder: Path) -> str:
     if not file.is_file():
         raise BadFileError(f"{card} names a figure whose picture {file.name} is missing: make the figure again.")
-    return quote(Path(os.path.relpath(file, folder)).as_posix())
+    return quote(_relative(file, folder))
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return Path(os.path.relpath(file, folder)).as_posix()
 
 
 def _png_size(path: Path) -> tuple[int, int]:
@@ -196,30 +203,6 @@ def _rule_cost(row: dict[str, Any], top: float) -> RuleCost:
     return RuleCost(
         paper=as_text(row["paper"]), rule=as_text(row["rule"]), jobs=int(row["jobs"]), share=share, **numbers
     )
-
-
-def claim_rows(claims: pd.DataFrame | None) -> list[dict[str, str]]:
-    """List claims as texts with a class for their verdict; numbers at four digits, missing ones empty."""
-    if claims is None:
-        return []
-    columns = ("paper", "id", "statement", "source", "paper_value", "value", "low", "high", "verdict", "reason")
-    rows = []
-    for _, claim in claims.iterrows():
-        texts = {column: _short(claim.get(column)) for column in columns}
-        kind = str(VERDICTS.index(texts["verdict"])) if texts["verdict"] in VERDICTS else "other"
-        rows.append({**texts, "heading": heading(texts["paper"]), "kind": kind})
-    return rows
-
-
-def verdict_counts(rows: Iterable[Mapping[str, str]]) -> list[tuple[str, int]]:
-    """Count claims by verdict, in the order of the verdicts."""
-    found = [row["verdict"] for row in rows]
-    return [(verdict, found.count(verdict)) for verdict in dict.fromkeys([*VERDICTS, *found]) if verdict in found]
-
-
-def _short(value: Any) -> str:
-    text = as_text(value)
-    return f"{value:.4g}" if isinstance(value, float) and text else text
 
 
 def has_layer_pairs(measurements: pd.DataFrame) -> bool:

@@ -5,15 +5,26 @@ from __future__ import annotations
 from netalike.plots.by_layer import measure_by_layer, pve_by_depth, self_similarity
 from netalike.plots.cards import FigureCard, load_card, save
 from netalike.plots.controls import control_of, controls
+from netalike.plots.demonstration import demonstration
 from netalike.plots.heatmaps import heatmap_size, layer_heatmap, layer_heatmap_grid, layer_matrix
+from netalike.plots.identities import identities
+from netalike.plots.labels import label_points
+from netalike.plots.population import ood
+from netalike.plots.random_networks import explained_by_depth, random_by_depth
+from netalike.plots.separation import roc_curve, separation
 from netalike.plots.theme import direction_label, measure_label, new_figure, theme
+from netalike.plots.transfer import transfer
 
 __all__ = [
     "FigureCard",
     "control_of",
     "controls",
+    "demonstration",
     "direction_label",
+    "explained_by_depth",
     "heatmap_size",
+    "identities",
+    "label_points",
     "layer_heatmap",
     "layer_heatmap_grid",
     "layer_matrix",
@@ -21,8 +32,13 @@ __all__ = [
     "measure_by_layer",
     "measure_label",
     "new_figure",
+    "ood",
     "pve_by_depth",
+    "random_by_depth",
+    "roc_curve",
     "save",
     "self_similarity",
+    "separation",
     "theme",
+    "transfer",
 ]

@@ -12,6 +12,14 @@ from netalike.evidence import measurements
 from netalike.plots.captions import caption
 from netalike.plots.cards import FigureCard, save
 
+# experiment of a study -> its section of the configuration
+_SECTIONS = {
+    "tasks": "tasks",
+    "identities": "tasks",
+    "transfer": "transfers",
+    "ood": "populations",
+    "demonstration": "demonstrations",
+}
 _SCALARS = ("paper", "experiment", "dataset", "quantity", "estimator")
 
 
@@ -37,7 +45,8 @@ def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, captio
     Parameters
     ----------
     job : object
-        ``snakemake``; its output ``figure`` names the file.
+        ``snakemake``; its output ``figure`` names the file, and its wildcard and parameter ``panel`` or ``study`` say
+        what it belongs to. Figures of a study lie in a folder named after its experiment, ``<kind>_<study>``.
     figure : Figure
     rows : DataFrame
         The rows that were drawn.
@@ -57,7 +66,7 @@ def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, captio
         rows=_filter_of(rows),
         n_rows=len(rows),
         labels=dict(job.wildcards.items()),
-        configuration={"panels": {job.wildcards.panel: dict(job.params.panel)}},
+        configuration=_configuration_of(job, path.parent.name),
         data={
             "dataset": ", ".join(sorted(set(rows["dataset"]))),
             "split": ", ".join(sorted(set(rows["split"]))),
@@ -65,6 +74,14 @@ def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, captio
         },
     )
     save(figure, path, card)
+
+
+def _configuration_of(job: Any, folder: str) -> dict[str, Any]:
+    """The section of the configuration that a figure depends on: that of its panel, or of its study."""
+    if "panel" in dict(job.wildcards.items()):
+        return {"panels": {job.wildcards.panel: dict(job.params.panel)}}
+    kind = folder.removesuffix(f"_{job.wildcards.study}")
+    return {"deconfounded_cka": {_SECTIONS[kind]: {job.wildcards.study: dict(job.params.study)}}}
 
 
 def _filter_of(rows: pd.DataFrame) -> dict[str, Any]:

@@ -9,12 +9,30 @@ from netalike.training.output import output_folder, write_log
 from netalike.training.settings import Settings, learning_rate
 
 if TYPE_CHECKING:
+    from netalike.training.discriminator import discriminate
+    from netalike.training.networks import train_network
     from netalike.training.plain import History, cross_entropy, train
 
 # public name -> module of this package that defines it
-_EXPORTS = {"History": "plain", "cross_entropy": "plain", "train": "plain"}
+_EXPORTS = {
+    "History": "plain",
+    "cross_entropy": "plain",
+    "discriminate": "discriminator",
+    "train": "plain",
+    "train_network": "networks",
+}
 
-__all__ = ["History", "Settings", "cross_entropy", "learning_rate", "output_folder", "train", "write_log"]
+__all__ = [
+    "History",
+    "Settings",
+    "cross_entropy",
+    "discriminate",
+    "learning_rate",
+    "output_folder",
+    "train",
+    "train_network",
+    "write_log",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,233 @@
+"""What must fit where networks are compared: in a panel, and in a study of a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from netalike.configuration.common_checks import Known, check_dataset, check_repeated
+from netalike.configuration.fields import patterns_of
+from netalike.configuration.models import NetworkFamily, Panel
+from netalike.configuration.names import BLOCKS, layer_names, matching_layers
+from netalike.configuration.problems import NOTHING, Path, Problem
+from netalike.configuration.studies import Demonstration, OnImages, Study
+from netalike.errors import nearest
+
+MINIMUM_BATCH = 4
+"""Images that the unbiased estimator of HSIC needs."""
+
+
+def check_panel(path: Path, panel: Panel, known: Known) -> Iterator[Problem]:
+    """Find every mistake of a panel; see `checks.check`."""
+    yield from check_dataset((*path, "dataset"), panel.dataset, known)
+    for key in ("networks", "seeds", "controls", "estimators", "measures"):
+        yield from check_repeated((*path, key), getattr(panel, key) or ())
+    yield from check_unknown_families(path, panel, known)
+    for place, name, family in members(panel, known):
+        yield from _check_panel_dataset((*path, "networks", place), panel, name, family, known)
+        yield from _check_panel_task(path, panel, place, known)
+        yield from check_member(path, panel, name, family, known)
+    yield from check_layer_families(path, panel, known)
+    yield from check_images(path, panel, panel.dataset, known)
+
+
+def members(compared: Panel | Study, known: Known) -> Iterator[tuple[int, str, NetworkFamily]]:
+    """Return place, name and settings of each family that has no mistakes of its own."""
+    families = known.configuration.networks
+    return ((place, name, families[name]) for place, name in enumerate(compared.families) if name in families)
+
+
+def noun(path: Path) -> str:
+    """Return what a message calls the thing that compares networks."""
+    return "panel" if path[0] == "panels" else "study"
+
+
+def check_unknown_families(path: Path, compared: Panel | Study, known: Known) -> Iterator[Problem]:
+    """Find families that do not exist."""
+    for place, name in enumerate(compared.families):
+        if name not in known.families:
+            families = ", ".join(known.families) or "(there is none)"
+            allowed = f"a family of the section networks: {families}; or null for the whole {noun(path)}, to remove it"
+            what = "unknown family of networks"
+            yield unfit_family(path, compared, place, what, allowed, known.families, (("networks",),))
+
+
+def unfit_family(
+    path: Path,
+    compared: Panel | Study,
+    place: int,
+    what: str,
+    allowed: str,
+    fitting: Collection[str],
+    relies_on: tuple[Path, ...] = (),
+) -> Problem:
+    """Make the problem of a family that does not fit: its place goes to the nearest that does, or it is left out.
+
+    Parameters
+    ----------
+    path : tuple
+        Of the panel or study.
+    compared : Panel or study
+    place : int
+        Of the family in `compared.families`.
+    what, allowed, relies_on
+        As in `Problem`.
+    fitting : collection of str
+        Families that may stand there; where nothing is left to compare, the panel or study goes as a whole.
+    """
+    name = compared.families[place]
+    near = nearest(name, fitting)
+    alone = isinstance(compared.networks, str)
+    here: Path = (*path, "networks") if alone else (*path, "networks", place)
+    write = _fitting_networks(compared, name, near, fitting)
+    if write is not None:
+        return Problem(here, what, name, allowed, write, near, (*path, "networks"), relies_on)
+    what = f"{what}; name one that fits, or remove the {noun(path)}"
+    return Problem(here, what, name, allowed, None, near, path, relies_on)
+
+
+def _fitting_networks(
+    compared: Panel | Study, name: str, near: str | None, fitting: Collection[str]
+) -> str | list[str] | None:
+    """The networks with another one in place of `name`, or without it; None where nothing is left."""
+    if isinstance(compared.networks, str):
+        return near or next(iter(fitting), None)
+    kept = [near if other == name and near else other for other in compared.networks]
+    kept = [other for other in dict.fromkeys(kept) if other in fitting]
+    if isinstance(compared, Demonstration):
+        kept = list(dict.fromkeys([*kept, *fitting]))[:2]
+        return kept if len(kept) == 2 else None
+    return kept or None
+
+
+def check_member(
+    path: Path, compared: Panel | OnImages, name: str, family: NetworkFamily, known: Known
+) -> Iterator[Problem]:
+    """Find seeds that a family lacks, and patterns that match none of its layers."""
+    if compared.seeds is not None and not set(compared.seeds) & set(family.seeds):
+        what = f"the family {name} has none of these seeds"
+        yield Problem((*path, "seeds"), what, list(compared.seeds), f"some of {list(family.seeds)}", None)
+    yield from _check_patterns(path, compared, name, family, known)
+
+
+def _check_panel_dataset(path: Path, panel: Panel, name: str, family: NetworkFamily, known: Known) -> Iterator[Problem]:
+    ours, theirs = known.facts.get(panel.dataset), known.facts.get(family.dataset)
+    if family.dataset == panel.dataset or ours is None or theirs is None:
+        return
+    what = f"the family is on {family.dataset}, the panel on {panel.dataset}"
+    if ours.channels != theirs.channels:
+        others = [n for n in panel.networks if n != name]
+        write = ("dataset", family.dataset) if not others else ("networks", others)
+        yield Problem(
+            path,
+            f"{what}, whose images have {_channels(ours.channels)} and not {theirs.channels}",
+            name,
+            "families on data sets with as many channels as the panel's",
+            write[1],
+            instead=(*path[:2], write[0]),
+        )
+    elif not panel.across_datasets:
+        across = (*path[:2], "across_datasets")
+        allowed = f"families on {panel.dataset}, or across_datasets: true"
+        yield Problem(path, what, name, allowed, True, None, across, relies_on=(across,))
+
+
+def _check_panel_task(path: Path, panel: Panel, place: int, known: Known) -> Iterator[Problem]:
+    """Networks of several tasks are for the studies of a paper, which hold them apart."""
+    tasks = {name: family.task for _, name, family in members(panel, known)}
+    name = panel.networks[place]
+    if len(set(tasks.values())) > 1 and tasks[name] != "classes":
+        what = f"the family is trained on the task {tasks[name]}, others of the panel are not"
+        fitting = [other for other, task in tasks.items() if task == "classes"]
+        allowed = "families of one task; deconfounded_cka.tasks compares networks of several"
+        yield unfit_family(path, panel, place, what, allowed, fitting, (("networks", name, "task"),))
+
+
+def _check_patterns(
+    path: Path, compared: Panel | OnImages, name: str, family: NetworkFamily, known: Known
+) -> Iterator[Problem]:
+    layers = layer_names(family.architecture)
+    mapped = isinstance(compared.layers, dict)
+    if layers is None or (mapped and name not in compared.layers):
+        return
+    here = (*path, "layers", name) if mapped else (*path, "layers")
+    patterns = patterns_of(compared.layers, name)
+    for place, pattern in enumerate(patterns):
+        if pattern != BLOCKS and not matching_layers(layers, pattern):
+            near = nearest(pattern, layers)
+            alone = mapped or len(compared.families) == 1
+            write: object = _better(patterns, layers) if alone else _better_layers(compared, known)
+            yield Problem(
+                (*here, place),
+                f"matches no layer of {family.architecture} (family {name})",
+                pattern,
+                f"blocks, a glob, or one of {', '.join(layers)}",
+                write,
+                near,
+                here,
+            )
+
+
+def _better_layers(compared: Panel | OnImages, known: Known) -> dict[str, list[str]]:
+    return {
+        name: _better(patterns_of(compared.layers, name), layer_names(family.architecture))
+        for _, name, family in members(compared, known)
+    }
+
+
+def _better(patterns: Sequence[str], layers: Sequence[str] | None) -> list[str]:
+    """Put the nearest layer for a pattern that matches none, or leave it out."""
+    if layers is None:
+        return list(patterns)
+    fitting = [
+        pattern if pattern == BLOCKS or matching_layers(layers, pattern) else nearest(pattern, layers)
+        for pattern in patterns
+    ]
+    return list(dict.fromkeys(pattern for pattern in fitting if pattern)) or [BLOCKS]
+
+
+def check_layer_families(path: Path, compared: Panel | OnImages, known: Known) -> Iterator[Problem]:
+    """Find layers of families that do not exist, and families without layers."""
+    if not isinstance(compared.layers, dict):
+        return
+    families = compared.families
+    for family in compared.layers:
+        # a family that the user took out of the panel may keep its layers
+        if family not in known.families and family not in families:
+            near = nearest(family, families)
+            what, allowed = "unknown family of networks", f"one of {', '.join(families)}"
+            write = {near or families[0]: list(compared.layers[family])}
+            yield Problem((*path, "layers", family), what, family, allowed, write, near, (*path, "layers"))
+    for family in families:
+        if family not in compared.layers:
+            allowed = f"a list of layers for each family of the {noun(path)}"
+            yield Problem((*path, "layers", family), "missing", NOTHING, allowed, [BLOCKS])
+
+
+def check_images(path: Path, compared: Panel | Study, dataset: str, known: Known) -> Iterator[Problem]:
+    """Find more images than the test split has, and a last batch that is too short."""
+    facts = known.facts.get(dataset)
+    size = None if facts is None else facts.test_images
+    n_images = compared.n_images
+    if size is not None and n_images > size:
+        allowed = f"a whole number from {MINIMUM_BATCH} to {size}, the images in the test split of {dataset}"
+        yield Problem((*path, "n_images"), "more images than there are", n_images, allowed, size)
+        n_images = size
+    last = n_images % compared.batch_size or min(compared.batch_size, n_images)
+    if last < MINIMUM_BATCH:
+        yield Problem(
+            (*path, "batch_size"),
+            f"the last batch of {n_images} images would have {last}",
+            compared.batch_size,
+            f"a size at which every batch has at least {MINIMUM_BATCH} images",
+            _batch_size_near(n_images, compared.batch_size),
+            relies_on=((*path, "n_images"), (*path, "batch_size")),
+        )
+
+
+def _channels(count: int) -> str:
+    return f"{count} channel{'s' * (count > 1)}"
+
+
+def _batch_size_near(n_images: int, given: int) -> int:
+    fitting = (size for size in range(MINIMUM_BATCH, n_images + 1) if (n_images % size or size) >= MINIMUM_BATCH)
+    return min(fitting, key=lambda size: abs(size - given))
