@@ -183,20 +183,20 @@ def all_measurements(wildcards):
 
 
 def experiments():
-    """Of each experiment of the table: the file to make again, and the jobs that its rows cost."""
+    """Of each experiment of the table: the files to make again, and the jobs that its rows cost."""
     networks = dict(_network_jobs())
     found = {}
     for panel in settings.panels:
-        target = f"results/deconfounded_cka/{panel}/cka.parquet"
+        files = [f"results/deconfounded_cka/{panel}/cka.parquet"]
         jobs = [networks[network] for network in settings.panel_networks(panel)]
-        found[f"layers_{panel}"] = {"target": target, "jobs": [*jobs, f"deconfounded_cka/compare_panel/{panel}"]}
+        found[f"layers_{panel}"] = {"files": files, "jobs": [*jobs, f"deconfounded_cka/compare_panel/{panel}"]}
     for kind, rules_of_kind in STUDY_RULES.items():
         for study in STUDIES[kind]:
             chunks = range(len(transfer_chunks(study))) if kind == "transfer" else ()
             own = [f"deconfounded_cka/{rule}/{study}" for rule in rules_of_kind]
             own += [f"deconfounded_cka/transfer_networks/{study}-{chunk}" for chunk in chunks]
             jobs = [networks[network] for network in settings.study_networks(STUDIES[kind][study])]
-            found[f"{kind}_{study}"] = {"target": study_measurements(kind, study)[0], "jobs": [*jobs, *own]}
+            found[f"{kind}_{study}"] = {"files": study_measurements(kind, study), "jobs": [*jobs, *own]}
     return found
 
 

@@ -27,13 +27,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# verdict -> symbol and colour; the word stands beside them
+# verdict -> symbol, as on the page, and colour; the word stands beside them
 _LOOKS = {
     "reproduced": ("✓", "green"),
     "contradicted": ("✗", "red"),
     "inconclusive": ("?", "yellow"),
-    "not testable at this scale": ("-", "dim"),
-    "not run": ("·", "dim"),
+    "not testable at this scale": ("\N{WHITE UP-POINTING SMALL TRIANGLE}", "dim"),
+    "not run": ("\N{WHITE CIRCLE}", "dim"),
 }
 _FAILURES = ("contradicted", "inconclusive", "not run")
 _WIDTH = 170  # of a table in a file or a pipe

@@ -9,8 +9,11 @@ import pytest
 from netalike.evidence.redo import with_cost
 
 EXPERIMENTS = {
-    "tasks_digits": {"target": "results/tasks.parquet", "jobs": ["networks/train/lenet-0", "cka/compare/tasks"]},
-    "ood_digits": {"target": "results/ood.parquet", "jobs": ["networks/train/lenet-0", "cka/compare/ood"]},
+    "tasks_digits": {"files": ["results/tasks.parquet"], "jobs": ["networks/train/lenet-0", "cka/compare/tasks"]},
+    "ood_digits": {
+        "files": ["results/accuracies.parquet", "results/ood.parquet"],
+        "jobs": ["networks/train/lenet-0", "cka/compare/ood"],
+    },
 }
 JOBS = pd.DataFrame(
     [
@@ -33,14 +36,16 @@ def test_networks_count_and_jobs_that_two_experiments_share_count_once():
     assert found["cpu_minutes"].tolist() == pytest.approx([1.5, 3.0])
     assert found["command"].tolist() == [
         "snakemake results/index.html --cores 2 --forcerun results/tasks.parquet",
-        "snakemake results/index.html --cores 2 --forcerun results/tasks.parquet results/ood.parquet",
+        "snakemake results/index.html --cores 2 --forcerun results/tasks.parquet "
+        "results/accuracies.parquet results/ood.parquet",
     ]
 
 
 def test_the_command_names_another_preset():
     found = with_cost(claims_on(["ood_digits"]), JOBS, EXPERIMENTS, "standard")
     assert found["command"].item() == (
-        "snakemake results/index.html --cores 2 --config preset=standard --forcerun results/ood.parquet"
+        "snakemake results/index.html --cores 2 --config preset=standard --forcerun "
+        "results/accuracies.parquet results/ood.parquet"
     )
 
 

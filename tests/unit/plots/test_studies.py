@@ -304,6 +304,19 @@ def test_with_few_networks_points_have_no_bars_and_the_legend_says_why():
     assert "intervals: 95 %" not in texts_of(figure)
 
 
+def test_gaps_of_hundreds_of_standard_deviations_leave_room_for_one_or_two():
+    rows = study_rows.task_rows()
+    control = rows["condition"].str.contains("pair=noise")
+    rows.loc[control, "value"] = -100 + 0.001 * np.arange(control.sum())
+    figure = plots.separation(rows)
+    figure.draw_without_rendering()
+    (ax,) = (ax for ax in figure.axes if ax.get_xscale() == "symlog")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1", "10", "1,000"]
+    assert max(x for line in ax.lines for x in np.atleast_1d(line.get_xdata())) > 1000
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+
+
 # ---- transfer --------------------------------------------------------------------------------------------------------
 
 

@@ -25,8 +25,8 @@ def with_cost(
     jobs : DataFrame
         As `cost.read` gives it.
     experiments : mapping
-        Experiment of the measurement table to its ``target``, the file to make again, and its ``jobs``, the training of
-        its networks included: ``<paper>/<rule>/<job>``.
+        Experiment of the measurement table to its ``files``, which are to be made again, and its ``jobs``, the training
+        of its networks included: ``<paper>/<rule>/<job>``.
     preset : str
         Of the run.
 
@@ -37,7 +37,7 @@ def with_cost(
     """
     found = [_experiments_of(rows, experiments) for rows in claims["rows"]]
     costs = [cpu_minutes(jobs, [job for name in names for job in experiments[name]["jobs"]]) for names in found]
-    commands = [_command([experiments[name]["target"] for name in names], preset) for names in found]
+    commands = [_command([file for name in names for file in experiments[name]["files"]], preset) for names in found]
     return claims.assign(cpu_minutes=costs, command=commands)
 
 
@@ -46,8 +46,8 @@ def _experiments_of(rows: str, known: Mapping[str, Any]) -> list[str]:
     return [name for name in dict.fromkeys(named) if name in known]
 
 
-def _command(targets: Sequence[str], preset: str) -> str:
-    if not targets:
+def _command(files: Sequence[str], preset: str) -> str:
+    if not files:
         return ""
     chosen = "" if preset == _DEFAULT_PRESET else f" --config preset={preset}"
-    return f"snakemake results/index.html --cores 2{chosen} --forcerun {' '.join(targets)}"
+    return f"snakemake results/index.html --cores 2{chosen} --forcerun {' '.join(files)}"

@@ -15,6 +15,8 @@ from matplotlib.transforms import Bbox
 
 from netalike.plots.theme import GREY, figure_of
 
+_Place = tuple[tuple[float, float], Bbox]  # offset in points, and the box that is filled
+
 _DISTANCES = (7, 12, 18, 26, 36, 48, 62)  # points
 _DIRECTIONS = 16
 _POINT = 3.5  # points: half a marker
@@ -46,7 +48,7 @@ def label_points(ax: Axes, x: Sequence[float], y: Sequence[float], labels: Seque
     for i in np.lexsort(points.T[::-1]):
         annotation = _write(ax, (x[i], y[i]), labels[i], size)
         extent = Text.get_window_extent(annotation).padded(_GAP * pixels)
-        offset, box = min(_places(points[i], extent, pixels), key=lambda place: _covered(place[1], taken, ax.bbox))
+        offset, box = _best(_places(points[i], extent, pixels), taken, ax.bbox)
         annotation.set_position(offset)
         if np.hypot(*offset) >= _LEADER_FROM and annotation.arrow_patch is not None:
             annotation.arrow_patch.set_visible(True)
@@ -78,7 +80,7 @@ def _write(ax: Axes, point: tuple[float, float], label: str, size: float) -> Ann
     return annotation
 
 
-def _places(point: np.ndarray, extent: Bbox, pixels: float) -> Iterator[tuple[tuple[float, float], Bbox]]:
+def _places(point: np.ndarray, extent: Bbox, pixels: float) -> Iterator[_Place]:
     """Offsets of a name's middle in points, the nearest first, and the box that the name would fill."""
     for distance, step in itertools.product(_DISTANCES, range(_DIRECTIONS)):
         angle = 2 * np.pi * step / _DIRECTIONS
@@ -91,9 +93,19 @@ def _places(point: np.ndarray, extent: Bbox, pixels: float) -> Iterator[tuple[tu
         yield (float(offset[0]), float(offset[1])), Bbox(np.array([corner, corner + extent.size]))
 
 
-def _covered(box: Bbox, taken: list[Bbox], inside: Bbox) -> float:
-    """Area of a box that lies on others or outside the axes."""
-    within = Bbox.intersection(box, inside)
-    outside = box.width * box.height - (within.width * within.height if within is not None else 0.0)
-    overlaps = (Bbox.intersection(box, other) for other in taken)
-    return round(outside + sum(shared.width * shared.height for shared in overlaps if shared is not None), 6)
+def _best(places: Iterator[_Place], taken: Sequence[Bbox], inside: Bbox) -> _Place:
+    """The first free place, or the one that covers least."""
+    tried = []
+    for place in places:
+        tried.append((_covered(place[1], taken, inside), place))
+        if tried[-1][0] <= 0:
+            return place
+    return min(tried, key=lambda found: found[0])[1]
+
+
+def _covered(box: Bbox, taken: Sequence[Bbox], inside: Bbox) -> float:
+    """Area of a box that lies on others or outside the axes, to a millionth of a pixel."""
+    low, high = box.get_points()
+    others = np.array([[*other.get_points(), *inside.get_points()] for other in taken])  # (boxes, 4 corners, 2)
+    shared = np.clip(np.minimum(high, others[:, 1::2]) - np.maximum(low, others[:, ::2]), 0, None).prod(axis=-1)
+    return round(float(shared[:, 0].sum() + box.width * box.height - shared[0, 1]), 6)

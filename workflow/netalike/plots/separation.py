@@ -37,6 +37,7 @@ _NETWORKS = ("other_task", "trained_untrained", "untrained")  # the controls hav
 _STATISTICS = {"auc": "AUC\n(0.5 = chance)", "standardised_gap": "standardised gap\n(standard deviations)"}
 _CHANCE = {"auc": 0.5, "standardised_gap": 0.0}
 _LINEAR_UP_TO = 2.0  # standard deviations; permuted samples and noise can be a hundred of them away
+_POWERS_NAMED = 2  # of ten; the names of more would touch
 _MANY_DOTS = 400
 
 # measure -> other kind of pair -> rows of (same task, other kind)
@@ -113,8 +114,8 @@ def _draw_distribution(ax: Axes, rows: pd.DataFrame, look: Look, line: int) -> N
     if values.empty:
         return
     scatter = line + 0.5 * (np.random.default_rng(line).random(len(values)) - 0.5)
-    dots, alpha = ("." if len(values) <= _MANY_DOTS else ","), 0.3
-    ax.plot(values, scatter, dots, color=look.colour, alpha=alpha, markersize=4, markeredgewidth=0, zorder=2)
+    size = 4 if len(values) <= _MANY_DOTS else 2.5
+    ax.plot(values, scatter, ".", color=look.colour, alpha=0.35, markersize=size, markeredgewidth=0, zorder=2)
     ax.plot(values.quantile([0.25, 0.75]), [line, line], color=look.colour, alpha=0.4, linewidth=7, zorder=2.5)
     mean, low, high, _ = mean_interval(rows)
     ax.plot([low, high], [line, line], color="black", linewidth=1.5, zorder=3)
@@ -218,9 +219,11 @@ def _compress_the_far(ax: Axes) -> None:
     if far <= 5 * _LINEAR_UP_TO:
         return
     ax.set_xscale("symlog", linthresh=_LINEAR_UP_TO, linscale=1.5)
-    ticks = [tick for tick in (-100, -10, 0, 1, 2, 10, 100, 1000) if abs(tick) <= max(far, _LINEAR_UP_TO)]
-    low = float(ax.dataLim.intervalx[0])
-    ax.set_xticks([tick for tick in ticks if tick >= min(low, 0)], labels=[f"{t:g}" for t in ticks if t >= min(low, 0)])
+    low, high = ax.dataLim.intervalx
+    powers = [10**power for power in range(1, 7) if 10**power <= far]
+    powers = powers[:: 1 if len(powers) <= _POWERS_NAMED else 2]
+    ticks = [tick for tick in [-10, 0, 1, *powers] if min(low, 0) <= tick <= high]
+    ax.set_xticks(ticks, labels=[f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
 
 

@@ -252,7 +252,8 @@ def interval_notes(estimates: Iterable[Estimate], resampled: str = "networks") -
     """
     found = list(estimates)
     lines = [f"intervals: 95 %, bootstrap over {resampled}"] if any(map(_has_interval, found)) else []
-    reasons = dict.fromkeys(estimate.reason for estimate in found if not _has_interval(estimate) and estimate.reason)
+    without = [estimate for estimate in found if not _has_interval(estimate) and estimate.reason]
+    reasons = dict.fromkeys(estimate.reason.partition("; ")[0] for estimate in without)
     lines += [f"no interval: {reason.removeprefix('no interval: ')}" for reason in list(reasons)[:_FEW_REASONS]]
     more = len(reasons) - _FEW_REASONS
     return lines + [f"and {more} more reasons"] * (more > 0)
@@ -301,7 +302,11 @@ def side_legend(ax: Axes, handles: Sequence[Any], notes: Sequence[str] = ()) -> 
     """Put a legend to the right of axes, under notes on how to read it."""
     lines = [textwrap.fill(note, 30) for note in notes]
     legend = ax.legend(
-        handles=list(handles), loc="upper left", bbox_to_anchor=(1.01, 1.02), title="\n".join(lines) or None
+        handles=list(handles),
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.02),
+        title="\n".join(lines) or None,
+        handlelength=3.2,
     )
     legend.set_alignment("left")
     return legend

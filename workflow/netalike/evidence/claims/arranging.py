@@ -94,23 +94,19 @@ def arrange(groups: Mapping[str, pd.DataFrame], statistic: Statistic) -> Arrange
     keyed = {name: _keyed(name, groups[name].reset_index(drop=True), statistic, notes) for name in names}
     named = [statistic.of, statistic.minus] if statistic.minus else [statistic.of]
     terms = [_term(names, keyed, statistic, notes) for names in named]
-    split = [_by_cell(frame, statistic) for frames in terms for frame in frames]
-    common = [cell for cell in split[0] if all(cell in cells for cells in split)]
-    _note_uncommon(split, common, statistic, notes)
-    used = [{cell: cells[cell] for cell in common} for cells in split]
-    known = [_known_levels(factor, used) for factor in statistic.over]
-    rows = [{cell: _rows(frame, statistic, known) for cell, frame in cells.items()} for cells in used]
-    sizes = [len(frames) for frames in terms]
-    cells = tuple(_cell(cell, [found[cell] for found in rows], sizes, statistic) for cell in common)
-    n_rows = sum(len(found[cell].values[0]) for found in rows[: sizes[0]] for cell in common)
-    return Arrangement(cells, tuple(map(len, known)), n_rows, tuple(dict.fromkeys(notes)))
+    frames, common = _in_common_cells([frame for frames in terms for frame in frames], statistic, notes)
+    known = [_known_levels(factor, frames) for factor in statistic.over]
+    rows = [_rows_by_cell(frame, statistic, known) for frame in frames]
+    size = len(terms[0])
+    cells = tuple(_cell(cell, [found[cell] for found in rows], size, statistic) for cell in common)
+    return Arrangement(cells, tuple(map(len, known)), sum(map(len, frames[:size])), tuple(dict.fromkeys(notes)))
 
 
 def _keyed(name: str, rows: pd.DataFrame, statistic: Statistic, notes: list[str]) -> pd.DataFrame:
     """Keep the rows that have a number, with their keys beside it."""
     known = rows[rows["status"] == OK]
     _note_missing(name, rows, notes)
-    columns: dict[str, pd.Series] = {column: known[column] for column in _IDENTITY} | {_X: known["value"]}
+    columns = {_X: known["value"]} | {column: known[column] for column in _IDENTITY if statistic.matches}
     for key in statistic.join:
         columns |= _pair_keys(known) if key == PAIR else {f"join:{key}": keys(known, key)}
     if statistic.along:
@@ -197,24 +193,29 @@ def _ambiguous(left: pd.DataFrame, right: pd.DataFrame, on: Sequence[str]) -> st
     return _name(on, both.iloc[0]) if len(both) else ""
 
 
-def _by_cell(frame: pd.DataFrame, statistic: Statistic) -> dict[tuple[str, ...], pd.DataFrame]:
-    """Split rows by the values of `by`, in sorted order; cells without rows are not there."""
+def _positions(frame: pd.DataFrame, statistic: Statistic) -> dict[tuple[str, ...], Indices]:
+    """Split rows by the values of `by`; cells without rows are not there."""
     columns = [f"by:{key}" for key in statistic.by]
     if not columns:
-        return {(): frame} if len(frame) else {}
-    return {tuple(map(str, cell)): rows for cell, rows in frame.groupby(columns, sort=True)}
+        return {(): np.arange(len(frame))} if len(frame) else {}
+    found = frame.groupby(columns, sort=True).indices
+    return {cell if isinstance(cell, tuple) else (cell,): np.asarray(rows) for cell, rows in found.items()}
 
 
-def _note_uncommon(
-    split: Sequence[Mapping[tuple[str, ...], object]],
-    common: Sequence[tuple[str, ...]],
-    statistic: Statistic,
-    notes: list[str],
-) -> None:
-    lost = sorted({cell for cells in split for cell in cells} - set(common))
+def _in_common_cells(
+    frames: Sequence[pd.DataFrame], statistic: Statistic, notes: list[str]
+) -> tuple[list[pd.DataFrame], list[tuple[str, ...]]]:
+    """Keep the rows in cells for which every group has rows, and name those cells in order."""
+    split = [_positions(frame, statistic) for frame in frames]
+    every = sorted({cell for cells in split for cell in cells})
+    common = [cell for cell in every if all(cell in cells for cells in split)]
+    lost = [cell for cell in every if cell not in common]
     if lost and statistic.by:
         named = _name(statistic.by, lost[0])
-        notes.append(f"{len(lost)} of {len(lost) + len(common)} cells lack rows of a group, such as {named}")
+        notes.append(f"{len(lost)} of {len(every)} cells lack rows of a group, such as {named}")
+    none = np.empty(0, dtype=np.intp)
+    kept = [np.concatenate([none, *(cells[cell] for cell in common)]) for cells in split]
+    return [frame.iloc[rows] for frame, rows in zip(frames, kept, strict=True)], common
 
 
 def _name(columns: Iterable[str], values: Iterable[object]) -> str:
@@ -225,17 +226,23 @@ def _places(frame: pd.DataFrame, factor: str) -> list[str]:
     return [str(column) for column in frame if str(column).startswith(f"over:{factor}:")]
 
 
-def _known_levels(factor: str, split: Iterable[Mapping[tuple[str, ...], pd.DataFrame]]) -> list[str]:
-    columns = [frame[place] for cells in split for frame in cells.values() for place in _places(frame, factor)]
+def _known_levels(factor: str, frames: Iterable[pd.DataFrame]) -> list[str]:
+    columns = [frame[place] for frame in frames for place in _places(frame, factor)]
     return sorted({level for column in columns for level in column.dropna().unique()})
 
 
-def _rows(frame: pd.DataFrame, statistic: Statistic, known: Sequence[Sequence[str]]) -> Rows:
+def _rows_by_cell(
+    frame: pd.DataFrame, statistic: Statistic, known: Sequence[Sequence[str]]
+) -> dict[tuple[str, ...], Rows]:
     """Turn a frame into arrays, in an order that depends on their content alone."""
     values = [frame[column].to_numpy(float) for column in (_X, _Y) if column in frame]
     codes = [_codes(frame, factor, names) for factor, names in zip(statistic.over, known, strict=True)]
-    order = np.lexsort([*values, *(code for places in codes for code in places.T)])
-    return Rows(tuple(column[order] for column in values), tuple(places[order] for places in codes))
+    found = {}
+    for cell, rows in _positions(frame, statistic).items():
+        keys_of_order = [*values, *(code for places in codes for code in places.T)]
+        order = rows[np.lexsort([key[rows] for key in keys_of_order])]
+        found[cell] = Rows(tuple(column[order] for column in values), tuple(places[order] for places in codes))
+    return found
 
 
 def _codes(frame: pd.DataFrame, factor: str, names: Sequence[str]) -> Indices:
@@ -248,9 +255,9 @@ def _codes(frame: pd.DataFrame, factor: str, names: Sequence[str]) -> Indices:
     return codes
 
 
-def _cell(key: tuple[str, ...], rows: Sequence[Rows], sizes: Sequence[int], statistic: Statistic) -> Cell:
+def _cell(key: tuple[str, ...], rows: Sequence[Rows], size: int, statistic: Statistic) -> Cell:
     constant = tuple(_in_all_rows([one.levels[factor] for one in rows]) for factor in range(len(statistic.over)))
-    terms = [tuple(rows[: sizes[0]]), tuple(rows[sizes[0] :])]
+    terms = [tuple(rows[:size]), tuple(rows[size:])]
     return Cell(_name(statistic.by, key), tuple(term for term in terms if term), constant)
 
 

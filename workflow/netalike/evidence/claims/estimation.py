@@ -83,7 +83,7 @@ def estimate(
             raise unknown_name("group of rows", name, groups)
     arrangement = arrange(groups, statistic)
     ones: list[Floats] = [np.ones((1, n)) for n in arrangement.n_levels]
-    cells = _cell_values(arrangement.cells, statistic, ones)[0]
+    cells = _cell_values(arrangement.cells, statistic, _with_none(ones))[0]
     value = float(cells[np.isfinite(cells)].mean()) if np.isfinite(cells).any() else float("nan")
     found = _interval(value, arrangement, statistic, seed, resamples)
     reasons = [found.reason, *arrangement.notes, *_undefined(cells, arrangement.cells, statistic)]
@@ -121,7 +121,7 @@ def _evaluate(cells: Sequence[Cell], statistic: Statistic, counts: Sequence[Floa
     draws = len(counts[0])
     parts = []
     for start in range(0, draws, chunk):
-        drawn = [count[start : start + chunk] for count in counts]
+        drawn = _with_none([count[start : start + chunk] for count in counts])
         values, weights = _cell_values(cells, statistic, drawn), _cell_weights(cells, drawn)
         weights = np.where(np.isfinite(values), weights, 0)
         totals = weights.sum(axis=1)
@@ -155,10 +155,14 @@ def _weights(levels: Sequence[Indices], counts: Sequence[Floats], shape: tuple[i
     """Multiply how often each level of a row was drawn, shape (draws, rows)."""
     weights: Floats = np.ones(shape)
     for codes, count in zip(levels, counts, strict=True):
-        with_none = np.pad(count, ((0, 0), (0, 1)), constant_values=1.0)
         for place in codes.T:
-            weights = weights * with_none[:, place]
+            weights *= count[:, place]
     return weights
+
+
+def _with_none(counts: Sequence[Floats]) -> list[Floats]:
+    """Append the level that stands for none, which weighs 1."""
+    return [np.pad(count, ((0, 0), (0, 1)), constant_values=1.0) for count in counts]
 
 
 def _undefined(cells: Floats, named: Sequence[Cell], statistic: Statistic) -> list[str]:

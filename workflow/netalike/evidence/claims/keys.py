@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
 from netalike.evidence.measurements import COLUMNS, parse_condition
@@ -35,17 +39,21 @@ def keys(rows: pd.DataFrame, name: str) -> pd.Series:
         None where the row has no such key.
     """
     if name == NETWORKS:
-        return _joined(rows)
+        both = [level.fillna("") for level in levels(rows, NETWORKS)]
+        return _mapped(both[0] + " " + both[1], lambda pair: " ".join(sorted(set(pair.split()))) or None)
     if name in _NETWORK_COLUMNS:
-        return texts(rows[name]).map(base_network, na_action="ignore")
+        return _mapped(rows[name], lambda network: base_network(network) or None)
     return texts(rows[name]) if name in COLUMNS else factor(rows, name)
+
+
+def texts(column: pd.Series) -> pd.Series:
+    """Return a column as texts; None where it is empty."""
+    return _mapped(column, lambda value: str(value) or None)
 
 
 def factor(rows: pd.DataFrame, name: str) -> pd.Series:
     """Return the value of a factor of each row's condition; None where it has none."""
-    values = {text: parse_condition(text).get(name) for text in rows["condition"].unique()}
-    found = rows["condition"].map(values).astype(object)
-    return found.where(found.notna(), None)
+    return _mapped(rows["condition"], lambda text: parse_condition(text).get(name))
 
 
 def levels(rows: pd.DataFrame, name: str) -> list[pd.Series]:
@@ -59,16 +67,8 @@ def levels(rows: pd.DataFrame, name: str) -> list[pd.Series]:
     return [found.where(found != _NOISE, None) if name in _NETWORK_COLUMNS else found]
 
 
-def _joined(rows: pd.DataFrame) -> pd.Series:
-    pairs = pd.concat(levels(rows, NETWORKS), axis=1)
-    texts = {
-        pair: " ".join(sorted({name for name in pair if name})) or None for pair in {*pairs.itertuples(False, None)}
-    }
-    return pd.Series([texts[pair] for pair in pairs.itertuples(False, None)], index=rows.index, dtype=object)
-
-
-def texts(column: pd.Series) -> pd.Series:
-    """Return a column as texts; None where it is empty."""
-    found = column.astype(object).where(column.notna(), None)
-    found = found.map(lambda value: value if isinstance(value, str) else str(value), na_action="ignore")
-    return found.where(found != "", None)
+def _mapped(column: pd.Series, function: Callable[[Any], str | None]) -> pd.Series:
+    """Apply a function to each different value once; a missing one stays missing."""
+    codes, uniques = pd.factorize(column)
+    values = np.array([*map(function, uniques), None], dtype=object)
+    return pd.Series(values[codes], index=column.index, dtype=object)

@@ -86,7 +86,7 @@ def _read(path: FilePath) -> _File:
             _refuse_repeated_keys(file, places)
         else:
             _read_values(file, parse(text, file.name), places)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ConfigurationError):
         _refuse_text(file, text)
     except ValueError as error:  # a date that is none
         file.refuse(f"no YAML: {error}")

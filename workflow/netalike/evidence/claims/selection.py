@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from netalike.evidence.claims.filters import CONDITION, Bounds, Filter, Group, Scalar
+from netalike.evidence.claims.filters import CONDITION, Bounds, Filter, Group
 from netalike.evidence.claims.keys import factor, texts
+from netalike.evidence.claims.statistics import Floats, Indices
 
 _UNLISTED = ("value", "low", "high")  # too many different values to be named one by one
 
@@ -27,12 +29,12 @@ def rows_of(measurements: pd.DataFrame, group: Group) -> pd.DataFrame:
     DataFrame
         In the order of the table.
     """
-    rows = measurements
+    kept = np.arange(len(measurements))
     for column, wanted in group.columns().items():
-        rows = rows[_matches(rows[column], wanted)]
+        kept = kept[_matches(_taken(measurements[[column]], kept)[column], wanted)]
     for name, wanted in group.condition.items():
-        rows = rows[_matches(factor(rows, name), wanted)]
-    return rows
+        kept = kept[_matches(factor(_taken(measurements[[CONDITION]], kept), name), wanted)]
+    return measurements.iloc[kept]
 
 
 def listed(group: Group, rows: pd.DataFrame) -> dict[str, list[str]]:
@@ -63,20 +65,23 @@ def listed(group: Group, rows: pd.DataFrame) -> dict[str, list[str]]:
     return columns
 
 
-def _matches(column: pd.Series, wanted: Filter) -> pd.Series:
-    if not isinstance(wanted, Bounds):
-        return _is_one_of(column, wanted)
-    numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    return (numbers > wanted.above) & (numbers < wanted.below)
+def _taken(columns: pd.DataFrame, kept: Indices) -> pd.DataFrame:
+    """Take rows; all of them cost nothing, and of a large table only the columns at hand are taken."""
+    return columns if len(kept) == len(columns) else columns.iloc[kept]
 
 
-def _is_one_of(column: pd.Series, wanted: Iterable[Scalar]) -> pd.Series:
-    wanted_texts = [one for one in wanted if isinstance(one, str)]
-    wanted_numbers = [float(one) for one in wanted if not isinstance(one, str)]
-    matches = column.isin(wanted_texts)
-    if wanted_numbers:
-        matches |= pd.to_numeric(column, errors="coerce").astype(float).isin(wanted_numbers)
-    return matches.astype(bool)
+def _matches(column: pd.Series, wanted: Filter) -> NDArray[np.bool_]:
+    if isinstance(wanted, Bounds):
+        numbers = _numbers(column)
+        return np.asarray((numbers > wanted.above) & (numbers < wanted.below))
+    matches = column.isin([one for one in wanted if isinstance(one, str)]).to_numpy(bool)
+    numbers_wanted = [one for one in wanted if not isinstance(one, str)]
+    return np.asarray(matches | np.isin(_numbers(column), numbers_wanted) if numbers_wanted else matches)
+
+
+def _numbers(column: pd.Series) -> Floats:
+    """Read a column as numbers; NaN where it holds none."""
+    return np.asarray(pd.to_numeric(column, errors="coerce").astype(float))
 
 
 def _listed(wanted: Filter, found: pd.Series) -> list[str]:
