@@ -62,6 +62,8 @@ include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/networks.smk"
 include: "rules/deconfounded_cka.smk"
+include: "rules/stitching.smk"
+include: "rules/figures.smk"
 include: "rules/comparison.smk"
 include: "rules/report.smk"
 
@@ -69,6 +71,7 @@ include: "rules/report.smk"
 localrules:
     all,
     deconfounded_cka,
+    stitching,
     comparison,
 
 
@@ -82,6 +85,11 @@ rule all:
 rule deconfounded_cka:
     input:
         paper_figures("deconfounded_cka"),
+
+
+rule stitching:
+    input:
+        paper_figures("stitching"),
 
 
 rule comparison:

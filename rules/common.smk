@@ -20,23 +20,43 @@ def card(network):
 
 CLAIMS = sorted(str(path) for path in Path("workflow/claims").glob("*.yaml"))
 
-# The experiments of the deconfounded-CKA paper: kind of study -> the studies of that kind. Each is an experiment
-# KIND_STUDY of the measurement table, with its files in results/deconfounded_cka/KIND_STUDY/.
-STUDIES = {
-    "tasks": settings.deconfounded_cka.tasks,
-    "transfer": settings.deconfounded_cka.transfers,
-    "ood": settings.deconfounded_cka.populations,
-    "demonstration": settings.deconfounded_cka.demonstrations,
-    "identities": settings.deconfounded_cka.tasks,
+# The experiments of the papers: paper -> kind of study -> the studies of that kind. The files of a study are in
+# results/PAPER/KIND_STUDY/; its rows are the experiment KIND_STUDY of the measurement table, unless EXPERIMENTS says
+# otherwise.
+PAPERS = {
+    "deconfounded_cka": {
+        "tasks": settings.deconfounded_cka.tasks,
+        "transfer": settings.deconfounded_cka.transfers,
+        "ood": settings.deconfounded_cka.populations,
+        "demonstration": settings.deconfounded_cka.demonstrations,
+        "identities": settings.deconfounded_cka.tasks,
+    },
+    "stitching": {
+        "layers": settings.stitching.layers,
+        "sweeps": settings.stitching.sweeps,
+    },
 }
-# kind of study -> the rules that measure it, a job per study; those of a transfer that take its networks in portions are
-# counted apart
+PAPER_WORDS = {"deconfounded_cka": "Deconfounded CKA", "stitching": "Stitching"}
+STUDIES = {kind: studies for kinds in PAPERS.values() for kind, studies in kinds.items()}
+PAPER_OF = {kind: paper for paper, kinds in PAPERS.items() for kind in kinds}
+# kind of study -> the experiments that its rows belong to, where it has several
+EXPERIMENTS = {
+    "layers": ["layers", "invariants"],
+    "sweeps": ["ranks", "l1", "cka_reg", "masks", "targets", "trajectory"],
+}
+# kind of study -> the rules that measure it, a job per study
 STUDY_RULES = {
     "tasks": ["compare_tasks"],
     "transfer": ["discriminate_domains"],
     "ood": ["evaluate_population", "compare_population"],
     "demonstration": ["demonstrate"],
     "identities": ["check_identities"],
+}
+# kind of study -> the rule that measures it in portions, and what a portion's file is called
+PORTION_RULES = {
+    "transfer": ["transfer_networks", "networks"],
+    "layers": ["stitch_pairs", "pairs"],
+    "sweeps": ["sweep_stitches", "pairs"],
 }
 # figure -> the kind of study that it is of, and what Snakemake's report calls it
 STUDY_FIGURES = {
@@ -47,6 +67,12 @@ STUDY_FIGURES = {
     "ood": ("ood", "out-of-distribution accuracy"),
     "demonstration": ("demonstration", "layer by layer, with and without the division bug"),
     "identities": ("identities", "exact identities"),
+    "stitching_layers": ("layers", "relative accuracy by layer"),
+    "stitching_similarity": ("layers", "similarity and accuracy of stitches by layer"),
+    "stitching_agreement": ("layers", "agreement with the end network by layer"),
+    "stitching_ranks": ("sweeps", "rank of the stitching layer"),
+    "stitching_training": ("sweeps", "CKA against relative accuracy along training"),
+    "stitching_masks": ("sweeps", "masks, targets and sparsity"),
 }
 
 
@@ -146,7 +172,7 @@ def study_params(kind):
         study = STUDIES[kind][wildcards.study]
         networks = settings.study_networks(study)
         return {
-            **study.model_dump(mode="json", exclude={"networks_per_job"}),
+            **study.model_dump(mode="json", exclude={"networks_per_job", "pairs_per_job"}),
             "dataset": settings.study_dataset(study),
             "members": {network: settings.family_of(network) for network in networks},
             "tasks": settings.tasks_of(study),
@@ -156,19 +182,37 @@ def study_params(kind):
     return params
 
 
-def transfer_chunks(study):
-    """The base networks of a transfer study, in the portions that one job fine-tunes."""
-    networks = settings.study_networks(STUDIES["transfer"][study])
-    size = STUDIES["transfer"][study].networks_per_job
-    return [networks[start : start + size] for start in range(0, len(networks), size)]
+def portions(kind, study):
+    """What one job after the other measures of a study: base networks of a transfer, or ordered pairs of a stitch."""
+    found = STUDIES[kind][study]
+    if kind not in PORTION_RULES:
+        return []
+    if kind == "transfer":
+        items, size = settings.study_networks(found), found.networks_per_job
+    else:
+        items, size = settings.study_pairs(found), found.pairs_per_job
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def portion_of(kind):
+    """The portion that a rule's wildcards name."""
+    return lambda wildcards: portions(kind, wildcards.study)[int(wildcards.chunk)]
+
+
+def pair_weights(kind):
+    """The networks of a portion of pairs, each once."""
+    return lambda wildcards: [
+        weights(network) for network in dict.fromkeys(n for pair in portion_of(kind)(wildcards) for n in pair)
+    ]
 
 
 def study_measurements(kind, study):
-    """The files that hold the rows of an experiment."""
-    names = {"ood": ["accuracies", "similarities"]}.get(kind, ["measurements"])
-    if kind == "transfer":
-        names = [*(f"networks-{chunk}" for chunk in range(len(transfer_chunks(study)))), "domains"]
-    return [f"results/deconfounded_cka/{kind}_{study}/{name}.parquet" for name in names]
+    """The files that hold the rows of a study."""
+    names = {"ood": ["accuracies", "similarities"], "transfer": ["domains"]}.get(kind, ["measurements"])
+    if kind in PORTION_RULES:
+        parts = [f"{PORTION_RULES[kind][1]}-{chunk}" for chunk in range(len(portions(kind, study)))]
+        names = [*parts, *(names if kind in STUDY_RULES else [])]
+    return [f"results/{PAPER_OF[kind]}/{kind}_{study}/{name}.parquet" for name in names]
 
 
 def all_measurements(wildcards):
@@ -190,14 +234,25 @@ def experiments():
         files = [f"results/deconfounded_cka/{panel}/cka.parquet"]
         jobs = [networks[network] for network in settings.panel_networks(panel)]
         found[f"layers_{panel}"] = {"files": files, "jobs": [*jobs, f"deconfounded_cka/compare_panel/{panel}"]}
-    for kind, rules_of_kind in STUDY_RULES.items():
-        for study in STUDIES[kind]:
-            chunks = range(len(transfer_chunks(study))) if kind == "transfer" else ()
-            own = [f"deconfounded_cka/{rule}/{study}" for rule in rules_of_kind]
-            own += [f"deconfounded_cka/transfer_networks/{study}-{chunk}" for chunk in chunks]
-            jobs = [networks[network] for network in settings.study_networks(STUDIES[kind][study])]
-            found[f"{kind}_{study}"] = {"files": study_measurements(kind, study), "jobs": [*jobs, *own]}
+    for kind, studies in STUDIES.items():
+        for study in studies:
+            jobs = [networks[network] for network in settings.study_networks(studies[study])]
+            made = {"files": study_measurements(kind, study), "jobs": [*jobs, *_study_jobs(kind, study)]}
+            for experiment in EXPERIMENTS.get(kind, [kind]):
+                # two papers may call an experiment the same: then the one command makes both
+                other = found.setdefault(f"{experiment}_{study}", {"files": [], "jobs": []})
+                found[f"{experiment}_{study}"] = {
+                    key: list(dict.fromkeys([*other[key], *made[key]])) for key in ("files", "jobs")
+                }
     return found
+
+
+def _study_jobs(kind, study):
+    """The jobs that measure a study, as the cost files name them."""
+    paper = PAPER_OF[kind]
+    whole = [f"{paper}/{name}/{study}" for name in STUDY_RULES.get(kind, [])]
+    in_portions = PORTION_RULES.get(kind, [""])[0]
+    return whole + [f"{paper}/{in_portions}/{study}-{chunk}" for chunk in range(len(portions(kind, study)))]
 
 
 def _network_jobs():
@@ -211,15 +266,20 @@ def _network_jobs():
 
 def paper_figures(paper):
     """Every figure of one paper, or of the comparison."""
-    names = {"deconfounded_cka": cka_figures, "comparison": comparison_figures}[paper]
+    names = {"deconfounded_cka": cka_figures, "comparison": comparison_figures}.get(paper, lambda panel: [])
     of_panels = [f"results/figures/{paper}/{panel}/{name}.svg" for panel in settings.panels for name in names(panel)]
-    return [*of_panels, *study_figures()] if paper == "deconfounded_cka" else of_panels
+    return [*of_panels, *study_figures(paper)]
 
 
-def study_figures():
+def all_figures():
+    return [figure for paper in [*PAPERS, "comparison"] for figure in paper_figures(paper)]
+
+
+def study_figures(paper):
     return [
-        f"results/figures/deconfounded_cka/{kind}_{study}/{figure}.svg"
+        f"results/figures/{paper}/{kind}_{study}/{figure}.svg"
         for figure, (kind, _) in STUDY_FIGURES.items()
+        if PAPER_OF[kind] == paper
         for study in STUDIES[kind]
     ]
 

@@ -163,9 +163,7 @@ rule check_identities:
 # Networks fine-tuned on a ladder of shifted domains (R5); how alike the domains are is a measurement of its own.
 rule transfer_networks:
     input:
-        networks=lambda wildcards: [
-            weights(network) for network in transfer_chunks(wildcards.study)[int(wildcards.chunk)]
-        ],
+        networks=lambda wildcards: [weights(network) for network in portion_of("transfer")(wildcards)],
         data=study_dataset("transfer"),
     output:
         measurements="results/deconfounded_cka/transfer_{study}/networks-{chunk}.parquet",
@@ -286,37 +284,3 @@ rule demonstrate:
         "The demonstration of simtorch, with and without its division bug ({wildcards.study})"
     script:
         "../workflow/scripts/demonstrate.py"
-
-
-# One figure per kind of question; each reads the rows of its experiment and nothing else.
-for figure, (kind, words) in STUDY_FIGURES.items():
-
-    rule:
-        name:
-            f"plot_{figure}"
-        input:
-            measurements=lambda wildcards, kind=kind: study_measurements(kind, wildcards.study),
-        output:
-            **figure_files(f"results/figures/deconfounded_cka/{kind}_{{study}}/{figure}"),
-            figure=report(
-                f"results/figures/deconfounded_cka/{kind}_{{study}}/{figure}.svg",
-                caption=f"../workflow/report/{figure}.rst",
-                category="Deconfounded CKA",
-                subcategory=f"{kind} {{study}}",
-                labels={"figure": words, "study": "{study}"},
-            ),
-        log:
-            f"logs/deconfounded_cka/{kind}_{{study}}/plot_{figure}.log",
-        conda:
-            "../envs/report.yaml"
-        threads: 1
-        resources:
-            mem_mb=1000,
-            runtime=10,
-        params:
-            study=study_params(kind),
-            figure=figure,
-        message:
-            f"{words[0].upper()}{words[1:]} ({{wildcards.study}})"
-        script:
-            "../workflow/scripts/plot_{params.figure}.py"

@@ -65,11 +65,7 @@ rule build_page:
     input:
         measurements=rules.collect_measurements.output.parquet,
         claims=rules.judge_claims.output.parquet,
-        cards=lambda wildcards: [
-            figure.replace(".svg", ".json")
-            for paper in ("deconfounded_cka", "comparison")
-            for figure in paper_figures(paper)
-        ],
+        cards=lambda wildcards: [figure.replace(".svg", ".json") for figure in all_figures()],
         networks=[card(network) for network in used_networks()],
         data=[f"results/data/{dataset}.json" for dataset in used_datasets()],
     output:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import netalike
-from netalike import claims_cli
+from netalike import claims_cli, stitching_cli
 from netalike.errors import NetalikeError, unknown_name
 
 if TYPE_CHECKING:
@@ -285,6 +285,9 @@ def fetch_command(
         _print_json({"name": name, "files": [str(path) for path in found]})
     else:
         typer.echo(f"{name}: {len(found)} files in {data_root}, all checked")
+
+
+stitching_cli.register(app)
 
 
 def _train_into(

@@ -12,7 +12,7 @@ from netalike.configuration.models import Configuration
 from netalike.configuration.reading import PRESETS
 from netalike.configuration.schema import file_schema, full_schema
 
-SECTIONS = ["data", "networks", "panels", "deconfounded_cka", "page", "resources"]
+SECTIONS = ["data", "networks", "panels", "deconfounded_cka", "stitching", "page", "resources"]
 
 
 def uncommented(text, section=None):
@@ -69,6 +69,8 @@ def test_everything_in_config_yaml_loads_when_uncommented():
         "demonstrations",
     ]
     assert configuration.deconfounded_cka.transfers["mine"].discriminator.seeds == (0, 1, 2)
+    assert [kind for kind, name in configuration.stitching.studies() if name == "mine"] == ["layers", "sweeps"]
+    assert configuration.stitching.sweeps["mine"].ranks == (1, 4, 16)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -99,7 +101,7 @@ def test_every_key_has_a_description_everywhere():
 def test_every_yaml_block_of_the_page_loads():
     page = files()[REPOSITORY / "docs/configuration.md"]
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 9
+    assert len(blocks) == 11
     for block in blocks:
         load(parse(block))
 
@@ -110,7 +112,7 @@ def test_the_example_without_the_preset_leaves_nothing_of_it():
     configuration = load(parse(block))
     assert list(configuration.networks) == ["my-own"]
     assert list(configuration.panels) == ["mine"]
-    assert configuration.deconfounded_cka.studies() == {}
+    assert configuration.studies() == {}
 
 
 def test_the_defaults_of_nested_keys_are_shown_once():
@@ -142,6 +144,7 @@ def test_the_schema_accepts_each_preset_and_what_it_loads_to(preset):
         {"panels": {"digits": {"layers": {"a": ["b"]}, "seeds": "0-3"}}},
         {"deconfounded_cka": {"tasks": {"digits": None}, "transfers": {"a": {"discriminator": {"seeds": 2}}}}},
         {"deconfounded_cka": {"populations": {"a": {"corruptions": ["fog"], "severities": [5]}}}},
+        {"stitching": {"layers": {"tiny10-digits": {"methods": ["identity"], "training": {"epochs": 1}}}}},
     ],
 )
 def test_the_schema_accepts_what_loads(user):
@@ -162,6 +165,9 @@ def test_the_schema_accepts_what_loads(user):
         {"deconfounded_cka": {"populations": {"a": {"severities": [6]}}}},
         {"deconfounded_cka": {"demonstrations": {"a": {"networks": ["b"]}}}},
         {"deconfounded_cka": {"transfers": {"a": {"discriminator": {"epochs": 2}}}}},
+        {"stitching": {"layers": {"a": {"methods": ["ps_inv"]}}}},
+        {"stitching": {"sweeps": {"a": {"ranks": [0]}}}},
+        {"stitching": {"sweeps": {"a": {"training": {"target": "soft"}}}}},
     ],
 )
 def test_the_schema_refuses_what_does_not_load(user):

@@ -16,8 +16,8 @@ QUICK = [f"{family}-s{seed}" for family in ("tiny10-digits", "lenet-digits") for
 def without_studies():
     """What removes the studies of the quick preset."""
     removed = {}
-    for kind, name in load({}).deconfounded_cka.studies():
-        removed.setdefault(kind, {})[name] = None
+    for paper, kind, name in load({}).studies():
+        removed.setdefault(paper, {}).setdefault(kind, {})[name] = None
     return removed
 
 
@@ -82,7 +82,7 @@ def test_null_removes_a_family_a_panel_and_training():
         {
             "networks": {"lenet-digits": None, "tiny10-digits": {"training": None}},
             "panels": {"digits": None, "mine": {"dataset": "digits", "networks": ["tiny10-digits"]}},
-            "deconfounded_cka": without_studies(),
+            **without_studies(),
         }
     )
     assert "lenet-digits" not in configuration.networks
@@ -91,7 +91,7 @@ def test_null_removes_a_family_a_panel_and_training():
 
 
 @pytest.mark.parametrize(
-    "key", ["preset", "seed", "data", "networks", "panels", "deconfounded_cka", "page", "resources"]
+    "key", ["preset", "seed", "data", "networks", "panels", "deconfounded_cka", "stitching", "page", "resources"]
 )
 def test_a_heading_without_values_says_nothing(key):
     assert load({key: None}) == load({})

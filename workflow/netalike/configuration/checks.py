@@ -32,7 +32,7 @@ def check(configuration: Configuration, values: Mapping[str, Any]) -> list[Probl
         The whole, in which families may stand that have mistakes of their own.
     """
     known = Known(configuration, values)
-    studies = configuration.deconfounded_cka.studies().items()
+    studies = configuration.studies().items()
     return [
         *_check_folders(configuration),
         *(
@@ -41,7 +41,7 @@ def check(configuration: Configuration, values: Mapping[str, Any]) -> list[Probl
             for p in _check_family(("networks", name), family, known)
         ),
         *(p for name, panel in configuration.panels.items() for p in check_panel(("panels", name), panel, known)),
-        *(p for name, study in studies for p in check_study(("deconfounded_cka", *name), study, known)),
+        *(p for path, study in studies for p in check_study(path, study, known)),
     ]
 
 

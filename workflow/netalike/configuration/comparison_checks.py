@@ -8,8 +8,9 @@ from netalike.configuration.common_checks import Known, check_dataset, check_rep
 from netalike.configuration.fields import patterns_of
 from netalike.configuration.models import NetworkFamily, Panel
 from netalike.configuration.names import BLOCKS, layer_names, matching_layers
+from netalike.configuration.papers import OnImages, Study
 from netalike.configuration.problems import NOTHING, Path, Problem
-from netalike.configuration.studies import Demonstration, OnImages, Study
+from netalike.configuration.studies import Demonstration
 from netalike.errors import nearest
 
 MINIMUM_BATCH = 4
@@ -212,15 +213,20 @@ def check_images(path: Path, compared: Panel | Study, dataset: str, known: Known
         allowed = f"a whole number from {MINIMUM_BATCH} to {size}, the images in the test split of {dataset}"
         yield Problem((*path, "n_images"), "more images than there are", n_images, allowed, size)
         n_images = size
-    last = n_images % compared.batch_size or min(compared.batch_size, n_images)
+    yield from check_last_batch(path, n_images, "n_images", compared.batch_size)
+
+
+def check_last_batch(path: Path, n_images: int, key: str, batch_size: int) -> Iterator[Problem]:
+    """Find a last batch that is too short for the unbiased estimator, of the images that a key counts."""
+    last = n_images % batch_size or min(batch_size, n_images)
     if last < MINIMUM_BATCH:
         yield Problem(
             (*path, "batch_size"),
             f"the last batch of {n_images} images would have {last}",
-            compared.batch_size,
+            batch_size,
             f"a size at which every batch has at least {MINIMUM_BATCH} images",
-            _batch_size_near(n_images, compared.batch_size),
-            relies_on=((*path, "n_images"), (*path, "batch_size")),
+            _batch_size_near(n_images, batch_size),
+            relies_on=((*path, key), (*path, "batch_size")),
         )
 
 

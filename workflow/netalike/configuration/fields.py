@@ -69,7 +69,8 @@ def _one_of(names: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
-def _not_boolean(given: object) -> object:
+def not_boolean(given: object) -> object:
+    """Refuse a truth value where a number belongs, before pydantic validates it."""
     # pydantic would take true for 1
     if isinstance(given, bool):
         raise PydanticCustomError("int_type", "a boolean is no number")
@@ -77,13 +78,13 @@ def _not_boolean(given: object) -> object:
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Whole = Annotated[int, BeforeValidator(_not_boolean)]
-Positive = Annotated[int, Field(ge=1), BeforeValidator(_not_boolean)]
+Whole = Annotated[int, BeforeValidator(not_boolean)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(not_boolean)]
 Task = Annotated[str, AfterValidator(_one_of(TASKS)), WithJsonSchema({"type": "string", "enum": list(TASKS)})]
 Corruption = Annotated[
     str, AfterValidator(_one_of(CORRUPTIONS)), WithJsonSchema({"type": "string", "enum": list(CORRUPTIONS)})
 ]
-Severity = Annotated[int, Field(ge=SEVERITIES[0], le=SEVERITIES[-1]), BeforeValidator(_not_boolean)]
+Severity = Annotated[int, Field(ge=SEVERITIES[0], le=SEVERITIES[-1]), BeforeValidator(not_boolean)]
 _PATTERNS_SCHEMA = {"type": "array", "minItems": 1, "items": {"type": "string"}}
 Seeds = Annotated[
     tuple[Annotated[Whole, Field(ge=0)], ...],

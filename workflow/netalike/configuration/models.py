@@ -7,7 +7,7 @@ new section is one model here and one line in `Configuration`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, combinations_with_replacement
+from itertools import combinations, combinations_with_replacement, islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,7 +15,9 @@ from pydantic import Field
 
 from netalike.configuration.fields import Layers, Name, Positive, Section, Seeds, Task, Whole, patterns_of
 from netalike.configuration.names import BLOCKS, COLLECTIONS, Collection, is_pretrained
-from netalike.configuration.studies import DeconfoundedCka, Demonstration, Study
+from netalike.configuration.papers import StitchingStudy, Study
+from netalike.configuration.stitching_studies import LayerStudy, Stitching
+from netalike.configuration.studies import DeconfoundedCka, Demonstration, PaperSection
 from netalike.training.settings import Settings as TrainingSettings
 
 PUBLISHED = "published:"
@@ -326,6 +328,7 @@ class Configuration(Section):
     deconfounded_cka: DeconfoundedCka = Field(
         DeconfoundedCka.model_validate({}), description="The experiments of the deconfounded-CKA paper."
     )
+    stitching: Stitching = Field(Stitching.model_validate({}), description="The experiments of the stitching paper.")
     page: PageSettings = Field(PageSettings.model_validate({}), description="The page that a run ends in.")
     resources: ResourceSettings = Field(ResourceSettings.model_validate({}), description="What one job may use.")
 
@@ -376,6 +379,16 @@ class Configuration(Section):
         settings = self.panels[panel]
         return self._members(settings.families, settings.seeds)
 
+    def studies(self) -> dict[tuple[str, str, str], Study]:
+        """Return every study by its paper, its kind and its name."""
+        sections = {key: getattr(self, key) for key in type(self).model_fields}
+        return {
+            (paper, *name): study
+            for paper, section in sections.items()
+            if isinstance(section, PaperSection)
+            for name, study in section.studies().items()
+        }
+
     def study_networks(self, study: Study) -> list[str]:
         """Return the ids of a study's networks, without twins and controls, family by family."""
         if isinstance(study, Demonstration):
@@ -389,6 +402,18 @@ class Configuration(Section):
     def tasks_of(self, study: Study) -> dict[str, str]:
         """Return the task that each network of a study is trained on, by id."""
         return {network: self.settings_of(network).task for network in self.study_networks(study)}
+
+    def study_pairs(self, study: StitchingStudy) -> list[tuple[str, str]]:
+        """Return the ordered pairs of networks of a study of stitching, family by family: the front, the end."""
+        return self._ordered_pairs(study, study.pairs)
+
+    def controlled_pairs(self, study: LayerStudy) -> list[tuple[str, str]]:
+        """Return those of a study's pairs whose networks take part in the controls."""
+        return self._ordered_pairs(study, min(study.control_pairs, study.pairs or study.control_pairs))
+
+    def _ordered_pairs(self, study: StitchingStudy, count: int | None) -> list[tuple[str, str]]:
+        of_families = (self._members([family], study.seeds) for family in study.families)
+        return [pair for networks in of_families for pair in islice(ordered_pairs(networks), count)]
 
     def panel_pairs(self, panel: str, with_self: bool = False) -> list[tuple[str, str]]:
         """Return the unordered pairs of a panel's networks; a network with itself only `with_self`."""
@@ -404,7 +429,7 @@ class Configuration(Section):
         """Return the data sets that a training, a panel or a study needs, each once."""
         trained = [family.dataset for family in self.networks.values() if family.training is not None]
         panels = [panel.dataset for panel in self.panels.values()]
-        studies = [self.study_dataset(study) for study in self.deconfounded_cka.studies().values()]
+        studies = [self.study_dataset(study) for study in self.studies().values()]
         return list(dict.fromkeys([*trained, *panels, *studies]))
 
     def _members(self, families: Sequence[str], seeds: Sequence[int] | None) -> list[str]:
@@ -428,3 +453,20 @@ class Configuration(Section):
 def network_id(family: str, seed: int) -> str:
     """Return the id of one network of a family: `FAMILY-sSEED`."""
     return f"{family}-s{seed}"
+
+
+def ordered_pairs(networks: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield all ordered pairs of different networks so that the first of them use each network equally often.
+
+    Parameters
+    ----------
+    networks : sequence of str
+
+    Yields
+    ------
+    (str, str)
+        Each network and the one after it (the first comes after the last), then each and the next but one, and so on.
+    """
+    count = len(networks)
+    for step in range(1, count):
+        yield from ((networks[i], networks[(i + step) % count]) for i in range(count))

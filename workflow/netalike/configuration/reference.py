@@ -92,14 +92,14 @@ def page(root: Path) -> str:
 def _removals(root: Path) -> dict[str, str]:
     """The lines that remove everything that the default preset runs."""
     preset = load({}, root)
-    kinds: dict[str, dict[str, None]] = {}
-    for kind, name in preset.deconfounded_cka.studies():
-        kinds.setdefault(kind, {})[name] = None
-    studies = ["deconfounded_cka:", *indented(block(kinds), "  "), ""] if kinds else []
+    papers: dict[str, dict[str, dict[str, None]]] = {}
+    for paper, kind, name in preset.studies():
+        papers.setdefault(paper, {}).setdefault(kind, {})[name] = None
+    studies = [line for paper, kinds in papers.items() for line in (f"{paper}:", *indented(block(kinds), "  "))]
     return {
         "no_networks": "\n".join(indented(block(dict.fromkeys(preset.networks)), "  ")),
         "no_panels": "\n".join(indented(block(dict.fromkeys(preset.panels)), "  ")),
-        "no_studies": "\n".join(studies),
+        "no_studies": "\n".join([*studies, ""]) if studies else "",
     }
 
 
@@ -110,7 +110,7 @@ def _presets(root: Path) -> str:
         families = configuration.networks.items()
         networks = ", ".join(f"{len(settings.seeds)} `{family}`" for family, settings in families)
         panels = ", ".join(f"`{panel}`" for panel in configuration.panels)
-        studies = ", ".join(f"`{'.'.join(path)}`" for path in configuration.deconfounded_cka.studies())
+        studies = ", ".join(f"`{'.'.join(path)}`" for path in configuration.studies())
         label = f"`{name}` (default)" if name == DEFAULT_PRESET else f"`{name}`"
         rows.append(f"| {label} | {networks} | {', '.join(configuration.datasets())} | {panels} | {studies} |")
     return "\n".join(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -12,7 +12,9 @@ from netalike.data.shift_names import CORRUPTIONS
 from netalike.training.settings import Settings as TrainingSettings
 
 
-class _OfFamilies(Section):
+class OfFamilies(Section):
+    """A study of several families of networks."""
+
     networks: tuple[str, ...] = Field(
         min_length=1,
         description="Families of the section networks, all trained on one data set.",
@@ -41,7 +43,9 @@ class _OfOneFamily(Section):
 
 
 # pydantic puts the fields of the last base first: the networks, the images, then the keys of the study itself
-class _OnImages(Section):
+class SeenOnImages(Section):
+    """A study that runs networks on test images and looks at some of their layers."""
+
     seeds: Seeds | None = Field(
         None, description="Only these seeds of each family; null takes all of them.", examples=["0-1"]
     )
@@ -58,7 +62,7 @@ class _OnImages(Section):
     )
 
 
-class TaskStudy(_OnImages, _OfFamilies):
+class TaskStudy(SeenOnImages, OfFamilies):
     """Networks of one or several tasks, compared with each other and with untrained ones, at equal depth."""
 
     untrained_twins: Positive = Field(
@@ -93,7 +97,7 @@ class Discriminator(Section):
     seeds: Seeds = Field((0,), description="One discriminator of each domain per seed.", examples=["0-2"])
 
 
-class TransferStudy(_OnImages, _OfOneFamily):
+class TransferStudy(SeenOnImages, _OfOneFamily):
     """Networks fine-tuned on shifted domains, compared with the networks that they were before."""
 
     without_effect: ClassVar[frozenset[str]] = frozenset({"networks_per_job"})
@@ -124,7 +128,7 @@ class TransferStudy(_OnImages, _OfOneFamily):
     )
 
 
-class PopulationStudy(_OnImages, _OfFamilies):
+class PopulationStudy(SeenOnImages, OfFamilies):
     """At least three networks: similarity to the one that is best on corrupted images, and what the others lack."""
 
     corruptions: tuple[Corruption, ...] = Field(
@@ -168,11 +172,15 @@ class Demonstration(Section):
         return self.networks
 
 
-OnImages = TaskStudy | TransferStudy | PopulationStudy
-Study = OnImages | Demonstration
+class PaperSection(Section):
+    """The section of one paper: its keys are kinds of study, each a mapping from a name to a study."""
+
+    def studies(self) -> dict[tuple[str, str], Any]:
+        """Return every study by its kind (the key of this section) and its name."""
+        return {(kind, name): study for kind in type(self).model_fields for name, study in getattr(self, kind).items()}
 
 
-class DeconfoundedCka(Section):
+class DeconfoundedCka(PaperSection):
     """The experiments of the deconfounded-CKA paper (Cui et al. 2022)."""
 
     tasks: dict[Name, TaskStudy] = Field(
@@ -225,7 +233,3 @@ class DeconfoundedCka(Section):
         "its division by the wrong number.",
         examples=[{"mine": {"networks": ["tiny10-digits", "lenet-digits"], "layers": ["conv", "fc"]}}],
     )
-
-    def studies(self) -> dict[tuple[str, str], Study]:
-        """Return every study by its kind (the key of this section) and its name."""
-        return {(kind, name): study for kind in type(self).model_fields for name, study in getattr(self, kind).items()}

@@ -1,4 +1,4 @@
-"""What must fit in the studies of the deconfounded-CKA paper."""
+"""What must fit in the studies of the papers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from netalike.configuration.comparison_checks import (
 )
 from netalike.configuration.models import NetworkFamily
 from netalike.configuration.names import layer_names
+from netalike.configuration.papers import OnImages, Study
 from netalike.configuration.problems import Path, Problem
-from netalike.configuration.studies import Demonstration, PopulationStudy, Study, TaskStudy, TransferStudy
+from netalike.configuration.stitching_checks import check_stitching
+from netalike.configuration.stitching_studies import LayerStudy, SweepStudy
+from netalike.configuration.studies import Demonstration, PopulationStudy, TaskStudy, TransferStudy
 from netalike.data.shift_names import DOMAIN_KINDS, NO_SHIFT, parse_domain
 from netalike.errors import NetalikeError, UnknownNameError, nearest
 from netalike.training.settings import Settings as TrainingSettings
@@ -50,6 +53,8 @@ def check_study(path: Path, study: Study, known: Known) -> Iterator[Problem]:
         yield from check_repeated((*path, "networks"), study.networks)
     if isinstance(study, PopulationStudy):
         yield from _check_population(path, study, known)
+    if isinstance(study, LayerStudy | SweepStudy):
+        yield from check_stitching(path, study, known)
 
 
 def _families_that(known: Known, fit: Callable[[NetworkFamily], bool]) -> list[str]:
@@ -72,7 +77,7 @@ def _check_datasets(path: Path, study: Study, dataset: str, known: Known) -> Ite
             yield unfit_family(path, study, place, what, allowed, fitting, relies_on)
 
 
-def _check_trained(path: Path, study: TaskStudy | TransferStudy | PopulationStudy, known: Known) -> Iterator[Problem]:
+def _check_trained(path: Path, study: OnImages, known: Known) -> Iterator[Problem]:
     """Studies are of trained networks (untrained twins come by themselves), mostly of the task `classes`."""
     dataset = known.configuration.networks[study.families[0]].dataset if _is_sound(study, known) else None
     any_task = isinstance(study, TaskStudy)

@@ -5,9 +5,9 @@ No module works in place: a hook on a layer then sees what that layer computed, 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from netalike.errors import ShapeError
@@ -26,8 +26,38 @@ _TINY10 = (
 )
 
 
+class Step(NamedTuple):
+    """One step of a forward pass.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer.
+    module : nn.Module
+    reshape : callable, optional
+        What is done to the output of the step before, ahead of the module.
+    """
+
+    name: str
+    module: nn.Module
+    reshape: Callable[[Tensor], Tensor] | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map the output of the step before to that of this layer."""
+        y: Tensor = self.module(x if self.reshape is None else self.reshape(x))
+        return y
+
+
+def _flatten(x: Tensor) -> Tensor:
+    return x.flatten(1)
+
+
+def _spatial_mean(x: Tensor) -> Tensor:
+    return x.mean((2, 3))
+
+
 class Network(nn.Module):
-    """What the architectures have in common.
+    """What the architectures have in common: a forward pass that is one step after the other.
 
     Attributes
     ----------
@@ -41,11 +71,14 @@ class Network(nn.Module):
         The smallest height and width of an input.
     exact : bool
         Whether the input must be exactly that large.
+    reshapes : mapping of str to callable
+        What happens to the input of a child ahead of it.
     """
 
     blocks: ClassVar[tuple[str, ...]] = ()
     smallest: ClassVar[int] = 1
     exact: ClassVar[bool] = False
+    reshapes: ClassVar[Mapping[str, Callable[[Tensor], Tensor]]] = {}
 
     def __init__(self, architecture: str, channels: int, classes: int) -> None:
         super().__init__()
@@ -53,7 +86,19 @@ class Network(nn.Module):
         self.channels = channels
         self.classes = classes
 
-    def _check_input(self, images: Tensor) -> None:
+    def steps(self) -> list[Step]:
+        """List the steps of the forward pass: the children, in order, each of which feeds the next and no other."""
+        return [Step(name, module, self.reshapes.get(name)) for name, module in self.named_children()]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (n, channels, height, width) to logits (n, classes)."""
+        self.check_input(images)
+        x = images
+        for step in self.steps():
+            x = step(x)
+        return x
+
+    def check_input(self, images: Tensor) -> None:
         """Raise `ShapeError` unless the images are ones that this network takes."""
         fits = images.ndim == 4 and images.shape[1] == self.channels
         if fits and self.exact:
@@ -76,6 +121,7 @@ class Tiny10(Network):
 
     blocks = tuple(f"bn{n}" for n in range(1, 9))
     smallest = 27
+    reshapes: ClassVar[Mapping[str, Callable[[Tensor], Tensor]]] = {"fc": _spatial_mean}
     family: ClassVar[str] = "tiny10"
     normalised: ClassVar[bool] = True
 
@@ -88,16 +134,6 @@ class Tiny10(Network):
                 self.add_module(f"bn{n}", nn.BatchNorm2d(after * width))
             self.add_module(f"relu{n}", nn.ReLU())
         self.fc = nn.Linear(64 * width, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (n, channels, height, width) to logits (n, classes)."""
-        self._check_input(images)
-        x = images
-        for name, module in self.named_children():
-            if name != "fc":
-                x = module(x)
-        logits: Tensor = self.fc(x.mean((2, 3)))
-        return logits
 
 
 class NbnTiny10(Tiny10):
@@ -117,29 +153,21 @@ class LeNet(Network):
     blocks = tuple(f"relu{n}" for n in range(1, 5))
     smallest = 32
     exact = True
+    reshapes: ClassVar[Mapping[str, Callable[[Tensor], Tensor]]] = {"fc1": _flatten}
 
     def __init__(self, channels: int = 3, classes: int = 10, width: int = 1) -> None:
         super().__init__(naming.canonical(f"lenet_w{width}"), channels, classes)
         self.conv1 = nn.Conv2d(channels, 6 * width, 5)
         self.relu1 = nn.ReLU()
-        self.pool1 = nn.MaxPool2d(2)
+        self.pool1 = nn.MaxPool2d(2)  # (n, 6 width, 14, 14)
         self.conv2 = nn.Conv2d(6 * width, 16 * width, 5)
         self.relu2 = nn.ReLU()
-        self.pool2 = nn.MaxPool2d(2)
+        self.pool2 = nn.MaxPool2d(2)  # (n, 16 width, 5, 5)
         self.fc1 = nn.Linear(400 * width, 120 * width)
         self.relu3 = nn.ReLU()
         self.fc2 = nn.Linear(120 * width, 84 * width)
         self.relu4 = nn.ReLU()
         self.fc3 = nn.Linear(84 * width, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (n, channels, 32, 32) to logits (n, classes)."""
-        self._check_input(images)
-        x = self.pool1(self.relu1(self.conv1(images)))  # (n, 6 width, 14, 14)
-        x = self.pool2(self.relu2(self.conv2(x)))  # (n, 16 width, 5, 5)
-        x = self.relu3(self.fc1(x.flatten(1)))
-        logits: Tensor = self.fc3(self.relu4(self.fc2(x)))
-        return logits
 
 
 class Dense(Network):
@@ -148,6 +176,7 @@ class Dense(Network):
     blocks = tuple(f"relu{n}" for n in range(1, 4))
     smallest = 32
     exact = True
+    reshapes: ClassVar[Mapping[str, Callable[[Tensor], Tensor]]] = {"fc1": _flatten}
 
     def __init__(self, channels: int = 3, classes: int = 10) -> None:
         super().__init__("dense", channels, classes)
@@ -158,14 +187,6 @@ class Dense(Network):
         self.fc3 = nn.Linear(300, 300)
         self.relu3 = nn.ReLU()
         self.fc4 = nn.Linear(300, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (n, channels, 32, 32) to logits (n, classes)."""
-        self._check_input(images)
-        x = self.relu1(self.fc1(images.flatten(1)))
-        x = self.relu3(self.fc3(self.relu2(self.fc2(x))))
-        logits: Tensor = self.fc4(x)
-        return logits
 
 
 class Add(nn.Module):
@@ -201,6 +222,7 @@ class ResNet20(Network):
     """The CIFAR ResNet of depth 20 (He et al. 2016), `width` times as wide, with projections as shortcuts."""
 
     blocks = tuple(f"layer{stage}.{block}" for stage in range(1, 4) for block in range(3))
+    reshapes: ClassVar[Mapping[str, Callable[[Tensor], Tensor]]] = {"fc": _flatten}
 
     def __init__(self, channels: int = 3, classes: int = 10, width: int = 1) -> None:
         super().__init__(f"resnet20_w{width}", channels, classes)
@@ -215,14 +237,6 @@ class ResNet20(Network):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (n, channels, height, width) to logits (n, classes)."""
-        self._check_input(images)
-        x = self.relu(self.bn1(self.conv1(images)))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        logits: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
-        return logits
 
 
 def _projection(before: int, after: int, stride: int) -> nn.Sequential:

@@ -12,6 +12,8 @@ from netalike.plots.labels import label_points
 from netalike.plots.population import ood
 from netalike.plots.random_networks import explained_by_depth, random_by_depth
 from netalike.plots.separation import roc_curve, separation
+from netalike.plots.stitching import stitching_agreement, stitching_layers, stitching_similarity
+from netalike.plots.stitching_sweeps import stitching_masks, stitching_ranks, stitching_training
 from netalike.plots.theme import direction_label, measure_label, new_figure, theme
 from netalike.plots.transfer import transfer
 
@@ -39,6 +41,12 @@ __all__ = [
     "save",
     "self_similarity",
     "separation",
+    "stitching_agreement",
+    "stitching_layers",
+    "stitching_masks",
+    "stitching_ranks",
+    "stitching_similarity",
+    "stitching_training",
     "theme",
     "transfer",
 ]

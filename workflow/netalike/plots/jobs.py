@@ -12,7 +12,7 @@ from netalike.evidence import measurements
 from netalike.plots.captions import caption
 from netalike.plots.cards import FigureCard, save
 
-# experiment of a study -> its section of the configuration
+# kind of study -> its key in the section of its paper, where the two differ
 _SECTIONS = {
     "tasks": "tasks",
     "identities": "tasks",
@@ -66,7 +66,7 @@ def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, captio
         rows=_filter_of(rows),
         n_rows=len(rows),
         labels=dict(job.wildcards.items()),
-        configuration=_configuration_of(job, path.parent.name),
+        configuration=_configuration_of(job, path.parent.parent.name, path.parent.name),
         data={
             "dataset": ", ".join(sorted(set(rows["dataset"]))),
             "split": ", ".join(sorted(set(rows["split"]))),
@@ -76,12 +76,12 @@ def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, captio
     save(figure, path, card)
 
 
-def _configuration_of(job: Any, folder: str) -> dict[str, Any]:
+def _configuration_of(job: Any, paper: str, folder: str) -> dict[str, Any]:
     """The section of the configuration that a figure depends on: that of its panel, or of its study."""
     if "panel" in dict(job.wildcards.items()):
         return {"panels": {job.wildcards.panel: dict(job.params.panel)}}
     kind = folder.removesuffix(f"_{job.wildcards.study}")
-    return {"deconfounded_cka": {_SECTIONS[kind]: {job.wildcards.study: dict(job.params.study)}}}
+    return {paper: {_SECTIONS.get(kind, kind): {job.wildcards.study: dict(job.params.study)}}}
 
 
 def _filter_of(rows: pd.DataFrame) -> dict[str, Any]:
