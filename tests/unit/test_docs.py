@@ -148,7 +148,7 @@ def commands_in(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_commands_of_netalike_exist(page):
-    known = {command.name for command in app.registered_commands}
+    known = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     named = commands_in(page.read_text())
     assert named <= known, f"{page.name} names {sorted(named - known)}; there are {sorted(known)}"
     if page == README:

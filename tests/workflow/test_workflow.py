@@ -13,6 +13,9 @@ from netalike.evidence import measurements
 SMALL = """
 networks:
   tiny10-digits: null
+  lenet-rotation-digits: {seeds: [5], training: {epochs: 1}}
+  lenet_w2-digits: {seeds: 1, training: {epochs: 1}}
+  lenet-plain-digits: null
   lenet-digits: {seeds: 2, training: {epochs: 1}}
   own: {architecture: "file:my_network.py:make", dataset: digits}
 panels:
@@ -22,6 +25,26 @@ panels:
     batch_size: 50
     measures: [procrustes, cca]
     layers: {lenet-digits: [relu*], own: [middle, out]}
+deconfounded_cka:
+  tasks:
+    digits: {untrained_twins: 2, n_images: 100, batch_size: 50}
+  transfers:
+    digits:
+      domains: ["rotation:90"]
+      training: {epochs: 1}
+      n_train: 200
+      discriminator: {training: {epochs: 1}}
+      n_images: 100
+      batch_size: 50
+  populations:
+    digits:
+      networks: [lenet-digits, lenet_w2-digits]
+      corruptions: [fog]
+      severities: [5]
+      n_images: 100
+      batch_size: 50
+  demonstrations:
+    digits: {networks: [lenet-digits, lenet_w2-digits], n_images: 100, batch_size: 20}
 """
 OWN = """
 from torch import nn
@@ -51,7 +74,10 @@ def test_a_dry_run_lists_the_jobs_of_the_default_preset(snakemake):
     done = snakemake("-n")
     assert done.returncode == 0, done.stderr
     jobs = dict(line.split() for line in (done.stdout + done.stderr).splitlines() if len(line.split()) == 2)
-    assert jobs["train_network"] == "6"
+    assert jobs["train_lenet-digits_0"] == "1"
+    assert "train_lenet-digits_1" not in jobs  # one job for all its networks
+    assert jobs["transfer_networks"] == "2"
+    assert jobs["judge_claims"] == "1"
     assert jobs["compare_panel"] == "1"
     assert jobs["build_page"] == "1"
 
@@ -122,7 +148,9 @@ def test_a_run_ends_with_the_page_the_tables_and_the_figures(finished):
     table = measurements.read(finished / "tables/measurements.parquet")
     assert set(table["quantity"]) >= {"cka", "deconfounded_cka", "procrustes", "accuracy", "explained_by_inputs"}
     assert len(pd.read_csv(finished / "tables/measurements.csv")) == len(table)
-    for card in finished.glob("figures/*/digits/*.json"):
+    cards = list(finished.glob("figures/*/*/*.json"))
+    assert {card.stem for card in cards} >= {"separation", "transfer", "ood", "demonstration", "identities", "pair"}
+    for card in cards:
         content = json.loads(card.read_text())
         assert content["n_rows"] > 0, card.name
         assert all((card.parent / name).stat().st_size > 1000 for name in content["files"]), card.name
@@ -130,9 +158,39 @@ def test_a_run_ends_with_the_page_the_tables_and_the_figures(finished):
     assert not (finished / "comparison/digits/activations").exists()
 
 
+def test_every_claim_has_a_verdict_and_none_is_certain_of_two_networks(finished, repository):
+    claims = pd.read_parquet(finished / "tables/claims.parquet").set_index("id")
+    ids = (repository / "workflow/claims/ids.txt").read_text().split("\n")
+    assert set(claims.index) == {line for line in ids if line and not line.startswith(("#", "retired:"))}
+    verdicts = claims["verdict"]
+    assert verdicts["dcka-m1-partial-correlation"] == "reproduced"
+    assert claims.loc["dcka-m1-partial-correlation", "value"] < 1e-10
+    assert verdicts["dcka-a1-random-alike"] == "inconclusive"
+    assert "an interval needs 5" in claims.loc["dcka-a1-random-alike", "reason"]
+    assert verdicts["dcka-m1-projection-raises"] == "not run" or claims.loc["dcka-m1-projection-raises", "n_units"] < 5
+    assert verdicts["dcka-m3-resnets"] == "not testable at this scale"
+    assert claims.loc[verdicts == "not run", "value"].isna().all()
+    tested = claims[claims["n_rows"] > 0]
+    assert (tested["cpu_minutes"] > 0).all()
+    assert tested["command"].str.startswith("snakemake results/index.html --cores 2 --forcerun results/").all()
+    page = (finished / "papers/deconfounded_cka.html").read_text()
+    assert all(f"#claim-{name}" in page for name in claims.index)
+
+
+def test_one_job_trains_several_networks_and_leaves_no_checkpoint(finished):
+    weights = [(finished / f"networks/lenet-digits-s{seed}.safetensors").read_bytes() for seed in (0, 1)]
+    assert weights[0] != weights[1]
+    cards = [json.loads((finished / f"networks/lenet-digits-s{seed}.json").read_text()) for seed in (0, 1)]
+    assert [card["seed"] for card in cards] == [0, 1]
+    assert not list((finished / "networks/checkpoints").rglob("*.safetensors"))
+    rotation = json.loads((finished / "networks/lenet-rotation-digits-s5.json").read_text())
+    assert (rotation["classes"], rotation["settings"]["task"]) == (4, "rotation")
+
+
 def test_controls_come_out_as_they_must(finished):
     table = measurements.read(finished / "tables/measurements.parquet")
-    cka = table[table["quantity"].isin(["cka", "deconfounded_cka"])]
+    of_panel = table[table["experiment"] == "layers_digits"]
+    cka = of_panel[of_panel["quantity"].isin(["cka", "deconfounded_cka"])]
     itself = cka[(cka["condition"] == "pair=self") & (cka["layer_a"] == cka["layer_b"])]
     assert len(itself) == (2 * 4 + 2) * 5  # layers of all networks, times the estimators
     assert (itself["value"] - 1).abs().max() < 1e-9

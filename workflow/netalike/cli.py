@@ -300,28 +300,14 @@ def _train_into(
 ) -> Card:
     from netalike import networks, training
 
-    train_set, test_set = image_sets
-    channels, classes = train_set.spec.channels, len(train_set.classes)
-    network = networks.build(architecture, channels, classes, seed=seeds[0])
     checkpoint = folder / _CHECKPOINT
     try:
-        history = training.train(network, train_set, test_set, settings, seeds[1], checkpoint, device=device)
+        network, card, history = training.train_network(
+            architecture, image_sets, settings, seeds, checkpoint, device=device
+        )
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from the last checkpoint.", err=True)
         raise typer.Exit(130) from None
-    card = networks.Card(
-        architecture,
-        train_set.name,
-        channels=channels,
-        classes=classes,
-        seed=seeds[0],
-        batch_seed=seeds[1],
-        epochs=settings.epochs,
-        accuracy=history.test_accuracy[-1],
-        loss=history.test_loss[-1],
-        data_sha256=train_set.fingerprint(),
-        settings=settings.model_dump(mode="json"),
-    )
     networks.save(network, folder / "weights.safetensors", card)
     training.write_log(history, folder / "training_log.csv")
     # Only now: until the weights are stored, the checkpoint is all there is.

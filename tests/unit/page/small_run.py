@@ -33,8 +33,15 @@ def measurements() -> pd.DataFrame:
         row(layer_a="relu6", layer_b="relu6", value=0.123456789, **pair),
         row(layer_a="relu7", layer_b="relu6", value=NAN, status=REASON, **pair),
         row(layer_a="relu6", layer_b="relu6", estimator="published", condition="rank=8;init=identity", **pair),
-        row(quantity="accuracy", value=0.97, estimator="top1"),
-        row(network_a=EVIL, quantity="accuracy", value=NAN, status=f"undefined: {EVIL}\u2028", estimator="top1"),
+        row(experiment="networks", quantity="accuracy", value=0.97, estimator="test"),
+        row(
+            network_a=EVIL,
+            experiment="networks",
+            quantity="accuracy",
+            value=NAN,
+            status=f"undefined: {EVIL}\u2028",
+            estimator="test",
+        ),
         row(network_a="noise", paper="stitching", quantity="&amp;", value=-0.25),
     ]
     return pd.DataFrame(rows)[COLUMNS]

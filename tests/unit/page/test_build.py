@@ -100,6 +100,14 @@ def test_a_network_without_accuracy_says_why():
     }
 
 
+def test_accuracy_on_corrupted_images_is_not_that_of_the_network():
+    corrupted = row(
+        experiment="ood_digits", quantity="accuracy", estimator="test", value=0.1, condition="corruption=fog"
+    )
+    table = pd.concat([measurements(), pd.DataFrame([corrupted])[COLUMNS]], ignore_index=True)
+    assert {one.name: one.accuracy for one in networks_used(table)}["tiny10-digits-s0"] == "97.0 %"
+
+
 def test_controls_are_not_listed_as_networks():
     names = [f"tiny10-digits-s{i}" for i in (10, 2)] + ["tiny10-digits-s2@untrained", "noise"]
     found = networks_used(pd.DataFrame([row(network_a=name) for name in names]))

@@ -19,6 +19,9 @@ from netalike.page.papers import PAPERS, Paper, heading, order
 from netalike.page.selection import link_to_rows, rows_of_figure
 from netalike.plots.cards import FigureCard, load_card
 
+ACCURACIES = "networks"
+"""The experiment whose rows are the networks' own accuracies."""
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -96,10 +99,12 @@ def datasets_used(measurements: pd.DataFrame, fingerprints: Mapping[str, str]) -
 
 
 def networks_used(measurements: pd.DataFrame) -> list[Network]:
-    """List each network in the table, controls left out, with its accuracy from the rows of quantity "accuracy"."""
+    """List each network in the table, controls left out, with its accuracy on the test images as they are."""
     named = pd.concat([measurements["network_a"], measurements["network_b"]]).map(as_text)
     names = [name for name in dict.fromkeys(named) if name not in ("", "noise") and "@" not in name]
-    alone = measurements[(measurements["quantity"] == "accuracy") & (measurements["network_b"].map(as_text) == "")]
+    # other experiments have accuracies too: on corrupted or shifted images
+    tested = (measurements["quantity"] == "accuracy") & (measurements["experiment"] == ACCURACIES)
+    alone = measurements[tested & (measurements["network_b"].map(as_text) == "")]
     accuracy = {as_text(row["network_a"]): row for _, row in alone.iterrows()}
     return [_network(name, accuracy.get(name)) for name in sorted(names, key=_by_number)]
 

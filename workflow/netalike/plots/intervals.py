@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from netalike.evidence.claims.keys import base_network
+
 _DRAWS = 1000
 _FEWEST_NETWORKS = 3  # to be resampled
 
@@ -18,11 +20,6 @@ class MeanInterval(NamedTuple):
     low: float
     high: float
     n: int
-
-
-def base_network(name: str) -> str:
-    """Return the network that a control was made from: the part of ``"tiny10-digits-s0@untrained"`` before @."""
-    return name.partition("@")[0]
 
 
 def mean_interval(rows: pd.DataFrame, seed: int = 0) -> MeanInterval:

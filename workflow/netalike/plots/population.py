@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from netalike.evidence.claims import Estimate, Statistic, estimate
-from netalike.plots.intervals import base_network
+from netalike.evidence.claims.keys import base_network
 from netalike.plots.studies import (
     Look,
     by_measure,

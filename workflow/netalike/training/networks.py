@@ -58,12 +58,14 @@ def train_network(
         As `train` does.
     """
     train_set, test_set = image_sets
-    shape = {"channels": train_set.spec.channels, "classes": len(train_set.classes)}
-    model = networks.build(architecture, seed=seeds[0], **shape)
+    channels, classes = train_set.spec.channels, len(train_set.classes)
+    model = networks.build(architecture, channels, classes, seed=seeds[0])
     history = train(model, train_set, test_set, settings, seeds[1], checkpoint, progress=progress, device=device)
     card = Card(
         architecture=networks.canonical(architecture),
         dataset=train_set.name,
+        channels=channels,
+        classes=classes,
         seed=seeds[0],
         batch_seed=seeds[1],
         epochs=settings.epochs,
@@ -72,6 +74,5 @@ def train_network(
         data_sha256=train_set.fingerprint(),
         source="trained",
         settings={**settings.model_dump(mode="json"), **(facts or {})},
-        **shape,
     )
     return model, card, history
