@@ -452,4 +452,4 @@ def test_the_authors_networks_are_stitched(mirror, tmp_path, capsys):
     assert accuracy["front"] > 0.84
     assert accuracy["end"] > 0.84
     assert accuracy["after"] > accuracy["least_squares"] > 0.3
-    assert told["networks"]["after"]["relative_accuracy"] == accuracy["after"] / accuracy["end"]
+    assert told["networks"]["after"]["relative_accuracy"] == pytest.approx(accuracy["after"] / accuracy["end"])

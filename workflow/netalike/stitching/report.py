@@ -49,6 +49,7 @@ _LARGEST = 512  # rows or columns of a matrix that are drawn one by one
 _LARGEST_SVD = 1024
 _PAGE = (8.27, 11.69)  # inches: A4
 _DPI = 220
+_LINE = 0.14  # inches, of 8 pt
 _LETTER = 0.0645  # inches: the mean width of a letter of 8 pt
 _ACCENT = "#0b62a8"
 
@@ -208,7 +209,7 @@ def facts_of(result: StitchResult) -> list[tuple[str, str]]:
         ("relative accuracy", _number(found.relative_accuracy)),
         ("accuracy", _number(found.accuracy)),
         ("accuracy of the end network", _number(found.networks["end"].accuracy)),
-        ("agreement with it", _number(found.agreement)),
+        ("agreement", _number(found.agreement)),
         ("test images", f"{found.n:,}"),
     ]
 
@@ -503,12 +504,19 @@ def _draw_levels(ax: Axes, found: Report | None) -> None:
             f"{name} {value:.3f}",
             xy=(1.0, value),
             xycoords=("axes fraction", "data"),
-            xytext=(1.03, place),
+            xytext=(1.06, place),
             textcoords=("axes fraction", "data"),
             fontsize=7.5,
             color="#374151",
             va="center",
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": GREY,
+                "linewidth": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
         )
 
 
@@ -604,7 +612,7 @@ class _Sheet:
         if isinstance(part, Picture):
             return self._y - self._height(part) - 0.75 >= self.margin
         lines = sum(max(cell.count("\n") + 1 for cell in row) for row in self._cells(part))
-        return self._y - 0.14 * lines - 0.1 * len(part.rows) - (0.9 if part.note else 0.5) >= self.margin
+        return self._y - _LINE * lines - 0.1 * len(part.rows) - (0.9 if part.note else 0.5) >= self.margin
 
     def add(self, part: Table | Picture) -> None:
         self.figure.text(*self._at(0), part.title, fontsize=11, weight="bold", va="top")
@@ -664,8 +672,11 @@ class _Sheet:
             is_text = i < table.texts
             x = edges[i] if is_text else edges[i + 1]
             side = "left" if is_text else "right"
-            self.figure.text(*self._at(x), cell, fontsize=8, weight=weight, ha=side, va="top", linespacing=1.25)
-        self._y -= 0.14 * max(cell.count("\n") + 1 for cell in cells) + 0.045
+            left, top = self._at(x)
+            for number, line in enumerate(cell.split("\n")):  # on common lines, whatever letters a cell has
+                height = top - (0.1 + _LINE * number) / _PAGE[1]
+                self.figure.text(left, height, line, fontsize=8, weight=weight, ha=side, va="baseline")
+        self._y -= _LINE * max(cell.count("\n") + 1 for cell in cells) + 0.045
 
     def _rule(self, width: float) -> None:
         x, y = self._at(0)
