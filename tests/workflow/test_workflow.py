@@ -45,6 +45,17 @@ deconfounded_cka:
       batch_size: 50
   demonstrations:
     digits: {networks: [lenet-digits, lenet_w2-digits], n_images: 100, batch_size: 20}
+stitching:
+  layers:
+    tiny10-digits:
+      networks: [lenet-digits]
+      pairs: 2
+      layers: [relu2, relu3]
+      n_train: 128
+      n_images: 100
+      training: {epochs: 1}
+  sweeps:
+    tiny10-digits: null
 """
 OWN = """
 from torch import nn
@@ -149,7 +160,8 @@ def test_a_run_ends_with_the_page_the_tables_and_the_figures(finished):
     assert set(table["quantity"]) >= {"cka", "deconfounded_cka", "procrustes", "accuracy", "explained_by_inputs"}
     assert len(pd.read_csv(finished / "tables/measurements.csv")) == len(table)
     cards = list(finished.glob("figures/*/*/*.json"))
-    assert {card.stem for card in cards} >= {"separation", "transfer", "ood", "demonstration", "identities", "pair"}
+    studies = {"separation", "transfer", "ood", "demonstration", "identities"}
+    assert {card.stem for card in cards} >= {*studies, "pair", "stitching_layers"}
     for card in cards:
         content = json.loads(card.read_text())
         assert content["n_rows"] > 0, card.name
@@ -172,6 +184,7 @@ def test_every_claim_has_a_verdict_and_none_is_certain_of_two_networks(finished,
     assert claims.loc[verdicts == "not run", "value"].isna().all()
     tested = claims[claims["n_rows"] > 0]
     assert (tested["cpu_minutes"] > 0).all()
+    assert verdicts[verdicts.index.str.startswith("stitch")].notna().sum() >= 10
     assert tested["command"].str.startswith("snakemake results/index.html --cores 2 --forcerun results/").all()
     page = (finished / "papers/deconfounded_cka.html").read_text()
     assert all(f"#claim-{name}" in page for name in claims.index)

@@ -15,7 +15,7 @@ from torch import nn
 
 from netalike import networks, training
 from netalike.errors import BadFileError, NetalikeError, ShapeError
-from netalike.training.plain import _lay_out, _seed
+from netalike.training.plain import _lay_out, epoch_seed
 
 
 @pytest.fixture(scope="module")
@@ -309,5 +309,7 @@ def test_progress_is_shown_only_on_demand_where_there_is_no_terminal(sets, capsy
 
 
 def test_no_generator_is_shared_between_epochs_and_seeds():
-    seeds = {_seed(batch_seed, epoch, stream) for batch_seed in range(20) for epoch in range(20) for stream in (0, 1)}
+    seeds = {
+        epoch_seed(batch_seed, epoch, stream) for batch_seed in range(20) for epoch in range(20) for stream in (0, 1)
+    }
     assert len(seeds) == 800

@@ -6,7 +6,8 @@ No module works in place: a hook on a layer then sees what that layer computed, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -26,7 +27,8 @@ _TINY10 = (
 )
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """One step of a forward pass.
 
     Attributes

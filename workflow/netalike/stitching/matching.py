@@ -114,7 +114,7 @@ def match(
     layer.to(device)
     optimizer = torch.optim.Adam(layer.parameters(), lr, foreach=True)
     history = MatchHistory(before=layer.snapshot())
-    with frozen(front, end, device) as layouts, plain._reproducible(device):
+    with frozen(front, end, device) as layouts, plain.reproducible(device):
         pair = Pair(front, end, frozenset({"end"}), device, layouts, resize)
         check_layer(layer, pair.look(images.inputs(0, 2), images.labels[:2]))
         recording = record(pair, images, memory_gb * 1e9, _RECORD_BATCH)
@@ -124,7 +124,7 @@ def match(
             for rows in _order(len(images), batch_size, seed, epoch, loss):
                 losses.append(_step(layer, _batch(pair, recording, images, rows), loss, optimizer))
                 weights.append(len(rows))
-            plain._stop_unless_finite(losses, epoch, lr)
+            plain.stop_unless_finite(losses, epoch, lr)
             counts = torch.tensor(weights, dtype=torch.float64)
             history.loss.append(float((torch.stack(losses).double().cpu() * counts).sum() / counts.sum()))
             bar.set_postfix(loss=f"{history.loss[-1]:.4g}")
@@ -144,7 +144,7 @@ def _check(images: ImageSet, loss: str, epochs: int, batch_size: int, lr: float)
 
 
 def _order(n: int, batch_size: int, seed: int, epoch: int, loss: str) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(plain._seed(seed, epoch, plain._BATCHES))
+    generator = torch.Generator().manual_seed(plain.epoch_seed(seed, epoch, plain.BATCHES))
     parts = torch.randperm(n, generator=generator).split(batch_size)  # type: ignore[no-untyped-call]
     return [rows for rows in parts if loss == "mse" or len(rows) > 1]
 

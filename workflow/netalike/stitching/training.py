@@ -371,7 +371,7 @@ def train_stitch(
     """
     device = torch.device(device)
     layer.to(device)
-    with frozen(front, end, device) as layouts, plain._reproducible(device):
+    with frozen(front, end, device) as layouts, plain.reproducible(device):
         pair = Pair(front, end, wanted_parts(settings), device, layouts, resize)
         _check_fit(pair, layer, train_set, settings)
         run = _prepare(pair, layer, train_set, test_set, settings, memory_gb * 1e9)
@@ -385,7 +385,7 @@ def train_stitch(
 def _prepare(
     pair: Pair, layer: StitchingLayer, train_set: ImageSet, test_set: ImageSet, settings: Settings, limit: float
 ) -> _Run:
-    optimizer = plain._optimizer(layer, settings)
+    optimizer = plain.make_optimizer(layer, settings)
     if len(test_set) == 0:
         raise NetalikeError(f"{test_set.name} ({test_set.split}) has no images to evaluate on.")
     changing = settings.augment and train_set.spec.augmentation != "none"
@@ -411,7 +411,7 @@ def _resumable(run: _Run, checkpoint: Path | None, progress: bool | None) -> His
     with bar:
         for epoch in range(len(history), settings.epochs):
             trained = run.epoch(epoch, history.snapshots, bar)
-            plain._append(history, learning_rate(settings, epoch), trained, run.test())
+            plain.append_epoch(history, learning_rate(settings, epoch), trained, run.test())
             bar.set_postfix(epoch=f"{epoch + 1}/{settings.epochs}", test_accuracy=f"{history.test_accuracy[-1]:.4f}")
             if checkpoint is not None and ((epoch + 1) % settings.save_every == 0 or epoch + 1 == settings.epochs):
                 state = checkpoints.State(epoch + 1, identity, history.curves())
@@ -447,8 +447,8 @@ class _Run:
             losses.append(loss)
             correct += right
             bar.update()
-            if len(losses) % plain._STEPS_BETWEEN_LOOKS == 0 or len(losses) == self.steps:
-                plain._stop_unless_finite(losses, epoch, rate)
+            if len(losses) % plain.STEPS_BETWEEN_LOOKS == 0 or len(losses) == self.steps:
+                plain.stop_unless_finite(losses, epoch, rate)
             self._note(epoch * self.steps + len(losses), snapshots)
         n = self.steps * self.settings.batch_size
         return Evaluation(int(correct) / n, float(torch.stack(losses).double().mean()), n)
@@ -462,7 +462,7 @@ class _Run:
         return loss.detach(), (logits.detach().argmax(1) == batch.labels).sum()
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
-        generator = torch.Generator().manual_seed(plain._seed(self.settings.seed, epoch, plain._BATCHES))
+        generator = torch.Generator().manual_seed(plain.epoch_seed(self.settings.seed, epoch, plain.BATCHES))
         size = self.settings.batch_size
         if self.trained is not None:  # in the order of data.training_batches
             order = torch.randperm(len(self.train_set), generator=generator)

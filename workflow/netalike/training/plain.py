@@ -28,9 +28,9 @@ Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
 """Maps model, inputs and labels to the loss that is minimised (a scalar) and the logits."""
 
 # Looking at a loss waits for the device: often enough to stop early, seldom enough to cost nothing.
-_STEPS_BETWEEN_LOOKS = 50
+STEPS_BETWEEN_LOOKS = 50
 # Two independent streams of random numbers in each epoch.
-_BATCHES, _LAYERS = 0, 1
+BATCHES, LAYERS = 0, 1
 
 
 @dataclass
@@ -125,15 +125,15 @@ def train(
     device = torch.device(device)
     model.to(device)
     _check_fit(model, train_set, settings, device)
-    optimizer = _optimizer(model, settings)
+    optimizer = make_optimizer(model, settings)
     identity = _identity(model, train_set, test_set, settings, batch_seed, objective)
     history = History()
     if checkpoint is not None and checkpoint.is_file():
         history = History(**checkpoints.read(checkpoint, model, optimizer, identity).history)
     run = _Run(model, optimizer, train_set, settings, batch_seed, device, objective)
-    with _reproducible(device), _progress_bar(run, len(history), progress) as bar:
+    with reproducible(device), _progress_bar(run, len(history), progress) as bar:
         for epoch in range(len(history), settings.epochs):
-            _append(
+            append_epoch(
                 history, learning_rate(settings, epoch), run.epoch(epoch, bar), evaluate(model, test_set, device=device)
             )
             bar.set_postfix(epoch=f"{epoch + 1}/{settings.epochs}", test_accuracy=f"{history.test_accuracy[-1]:.4f}")
@@ -166,7 +166,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
-        torch.manual_seed(_seed(self.batch_seed, epoch, _LAYERS))
+        torch.manual_seed(epoch_seed(self.batch_seed, epoch, LAYERS))
         losses: list[Tensor] = []
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
         with fast_layout(self.model, self.device) as layout:
@@ -176,15 +176,15 @@ class _Run:
                 losses.append(loss)
                 correct += right
                 bar.update()
-                if len(losses) % _STEPS_BETWEEN_LOOKS == 0 or len(losses) == self.steps:
-                    _stop_unless_finite(losses, epoch, rate)
+                if len(losses) % STEPS_BETWEEN_LOOKS == 0 or len(losses) == self.steps:
+                    stop_unless_finite(losses, epoch, rate)
         n = self.steps * self.settings.batch_size
         return Evaluation(int(correct) / n, float(torch.stack(losses).double().mean()), n)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         from netalike import data
 
-        generator = torch.Generator().manual_seed(_seed(self.batch_seed, epoch, _BATCHES))
+        generator = torch.Generator().manual_seed(epoch_seed(self.batch_seed, epoch, BATCHES))
         return data.training_batches(
             self.train_set, self.settings.batch_size, generator, augment=self.settings.augment, drop_last=True
         )
@@ -216,7 +216,8 @@ def _lay_out(optimizer: torch.optim.Optimizer, layout: torch.memory_format) -> N
                 state[key] = value.contiguous(memory_format=layout)
 
 
-def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """Make the optimiser of the settings over all parameters that require a gradient; `NetalikeError` if none does."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise NetalikeError("the network has no parameter that requires a gradient: there is nothing to train.")
@@ -247,14 +248,16 @@ def _identity(
     }
 
 
-def _seed(batch_seed: int, epoch: int, stream: int) -> int:
+def epoch_seed(batch_seed: int, epoch: int, stream: int) -> int:
+    """Return the seed of one stream of random numbers (`BATCHES` or `LAYERS`) in one epoch."""
     # SeedSequence mixes the numbers: neighbouring seeds and epochs share no stream.
     mixed = np.random.SeedSequence([batch_seed, epoch, stream]).generate_state(1, np.uint64)
     return int(mixed[0] >> np.uint64(1))
 
 
-def _stop_unless_finite(losses: list[Tensor], epoch: int, rate: float) -> None:
-    finite = torch.isfinite(torch.stack(losses[-_STEPS_BETWEEN_LOOKS:]))
+def stop_unless_finite(losses: list[Tensor], epoch: int, rate: float) -> None:
+    """Raise `NetalikeError`, naming epoch and step, if one of the last losses is not finite."""
+    finite = torch.isfinite(torch.stack(losses[-STEPS_BETWEEN_LOOKS:]))
     if bool(finite.all()):
         return
     step = len(losses) - len(finite) + int((~finite).nonzero()[0])
@@ -264,7 +267,8 @@ def _stop_unless_finite(losses: list[Tensor], epoch: int, rate: float) -> None:
     )
 
 
-def _append(history: History, rate: float, trained: Evaluation, tested: Evaluation) -> None:
+def append_epoch(history: History, rate: float, trained: Evaluation, tested: Evaluation) -> None:
+    """Add an epoch to a history."""
     history.learning_rate.append(rate)
     history.train_loss.append(trained.loss)
     history.train_accuracy.append(trained.accuracy)
@@ -279,7 +283,8 @@ def _progress_bar(run: _Run, done: int, progress: bool | None) -> tqdm[Any]:
 
 
 @contextmanager
-def _reproducible(device: torch.device) -> Iterator[None]:
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Keep the caller's random state apart, and choose the deterministic convolutions."""
     # Dropout draws from PyTorch's own state, which each epoch seeds: the caller's is put back.
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
