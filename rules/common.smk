@@ -3,7 +3,6 @@
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_.+-]+",
-    network=r"[A-Za-z0-9_.+-]+",
     panel=r"[A-Za-z0-9_.+-]+",
     study=r"[A-Za-z0-9_.+-]+",
     estimator=r"[a-z_]+",
