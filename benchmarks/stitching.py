@@ -31,7 +31,7 @@ from netalike.data import ImageSet
 from netalike.data.registry import specification
 from netalike.stitching.least_squares import fit
 from netalike.stitching.settings import Settings
-from netalike.stitching.split import split
+from netalike.stitching.splitting import split
 from netalike.stitching.training import Batch, Pair, frozen, objective, record
 from netalike.stitching.transform import StitchingLayer
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import netalike
-from netalike import cli, data, networks
+from netalike import cli, cli_options, data, networks
 from netalike.errors import NetalikeError
 
 COMMANDS = [command.name for command in cli.app.registered_commands]
@@ -241,9 +241,9 @@ def test_fetch_the_digits_needs_nothing(capsys, tmp_path):
 
 
 def test_completion_offers_names():
-    assert cli._complete_architecture("res")[:2] == ["resnet20_w1", "resnet20_w2"]
-    assert cli._complete_dataset("cifar") == ["cifar10", "cifar100"]
-    assert "tiny10-authors" in cli._complete_fetchable("tiny")
+    assert cli_options.complete("architecture")("res")[:2] == ["resnet20_w1", "resnet20_w2"]
+    assert cli_options.complete("dataset")("cifar") == ["cifar10", "cifar100"]
+    assert "tiny10-authors" in cli_options.complete("fetchable")("tiny")
 
 
 @pytest.mark.parametrize(("command", "option"), [("train", "-m"), ("train", "--dataset"), ("evaluate", "-a")])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from netalike import cli, data, networks, stitching_cli
-from netalike.stitching import comparison, results
+from netalike.stitching import comparison, names, results
 from netalike.stitching.evaluation import evaluate_stitch
 from netalike.stitching.transform import StitchedNetwork
 
@@ -85,7 +85,7 @@ def test_the_defaults_are_the_published_ones():
     }
     assert {name: found[name] for name in published} == published
     assert str(found["out_dir"]) == "results"
-    assert stitching_cli._DATASET == "cifar10"
+    assert names.DATASET == "cifar10"
     found = {name: value.default for name, value in inspect.signature(stitching_cli.match_command).parameters.items()}
     assert [found[name] for name in ("loss", "epochs", "batch_size", "lr")] == ["mse", 100, 64, 1e-4]
     assert (found["init_model"], found["train_on"], found["out_dir"]) == ("least_squares", "test", None)
@@ -243,7 +243,7 @@ def test_an_interrupted_stitch_goes_on_to_the_same_weights(stitch, tmp_path, mon
     assert not (tmp_path / "stopped" / "bn8-bn8" / "checkpoint.safetensors").exists()
 
 
-@pytest.mark.parametrize("part", ["netalike.stitching.evaluation.evaluate_stitch", "netalike.stitching.report.write"])
+@pytest.mark.parametrize("part", ["netalike.stitching.making.evaluate_stitch", "netalike.stitching.report.write"])
 def test_b10_what_fails_after_the_training_does_not_lose_it(part, stitch, nets, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise RuntimeError("anything")

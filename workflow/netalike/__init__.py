@@ -22,6 +22,7 @@ _EXPORTS = {
     "measures": "netalike",
     "compare_networks": "netalike.measures.panel",
     "record": "netalike.activations",
+    "stitch": "netalike.stitching",
 }
 
 __all__ = ["__version__", *_EXPORTS]

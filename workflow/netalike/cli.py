@@ -5,17 +5,31 @@ Frameworks are imported inside the commands, so that ``--help`` and completion a
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import netalike
 from netalike import claims_cli, stitching_cli
+from netalike.cli_options import (
+    AsJson,
+    BatchSize,
+    DataRoot,
+    Device,
+    Epochs,
+    ForwardBatch,
+    LearningRate,
+    Limit,
+    Optimizer,
+    Threads,
+    checked,
+    complete,
+    print_json,
+    use_threads,
+)
 from netalike.errors import NetalikeError, unknown_name
 
 if TYPE_CHECKING:
@@ -38,47 +52,14 @@ _CHECKPOINT = "checkpoint.safetensors"
 _EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "matplotlib": "report", "jinja2": "report"}
 
 
-class Optimizer(StrEnum):
-    """The optimisers of `netalike train`."""
-
-    sgd = "sgd"
-    adam = "adam"
-
-
-def _complete_architecture(incomplete: str) -> list[str]:
-    from netalike.networks.naming import names
-
-    return [name for name in names() if name.startswith(incomplete)]
-
-
-def _complete_dataset(incomplete: str) -> list[str]:
-    from netalike import data
-
-    return [name for name in data.names() if name.startswith(incomplete)]
-
-
-def _complete_fetchable(incomplete: str) -> list[str]:
-    from netalike import data
-
-    return [name for name in (*data.names(), *data.published.collections()) if name.startswith(incomplete)]
-
-
-# Options that several commands share: one spelling, one help text.
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto (a GPU where there is one).")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; as many as PyTorch chooses unless given.")]
-DataRoot = Annotated[Path, typer.Option("--data", help="Folder of the data sets.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use the first so many images of each split only.")]
+# Options of several commands here.
 Dataset = Annotated[
-    str, typer.Option("-d", "--dataset", help="Name, or folder:PATH.", autocompletion=_complete_dataset)
+    str, typer.Option("-d", "--dataset", help="Name, or folder:PATH.", autocompletion=complete("dataset"))
 ]
-Model = Annotated[str, typer.Option("-m", "--model", help="Architecture.", autocompletion=_complete_architecture)]
+Model = Annotated[str, typer.Option("-m", "--model", help="Architecture.", autocompletion=complete("architecture"))]
 InitNoise = Annotated[int | None, typer.Option("-i", "--init-noise", min=0, help="Seed of the initial weights.")]
 GradientNoise = Annotated[
     int | None, typer.Option("-g", "--gradient-noise", min=0, help="Seed of batch order and augmentation.")
-]
-LearningRate = Annotated[
-    float, typer.Option("-lr", "--lr", help="Learning rate; a tenth after 1/3 and after 2/3 of the epochs.")
 ]
 OptimizerName = Annotated[Optimizer, typer.Option("-opt", "--optimizer", help="sgd has Nesterov momentum 0.9.")]
 SaveFrequency = Annotated[
@@ -86,7 +67,7 @@ SaveFrequency = Annotated[
 ]
 Architecture = Annotated[
     str | None,
-    typer.Option("-a", "--architecture", help="Needed where no card says it.", autocompletion=_complete_architecture),
+    typer.Option("-a", "--architecture", help="Needed where no card says it.", autocompletion=complete("architecture")),
 ]
 Channels = Annotated[int, typer.Option(min=1, help="Channels of the images.")]
 Classes = Annotated[int, typer.Option(min=1, help="Number of classes.")]
@@ -150,7 +131,7 @@ def layers_command(
         str,
         typer.Argument(
             help="tiny10, resnet20_w2, torchvision:resnet18, file:PATH.py:FUNCTION, …",
-            autocompletion=_complete_architecture,
+            autocompletion=complete("architecture"),
         ),
     ],
     channels: Channels = 3,
@@ -174,7 +155,7 @@ def layers_command(
             f"{name} does not take images of {channels} x {size} x {size} ({error}): give --image-size or --channels."
         ) from error
     if as_json:
-        _print_json([vars(layer) for layer in found])
+        print_json([vars(layer) for layer in found])
     else:
         _print_layers(name, found, sum(parameter.numel() for parameter in model.parameters()))
 
@@ -187,8 +168,8 @@ def train_command(
     gradient_noise: GradientNoise = None,
     seed: Annotated[int, typer.Option(min=0, help="Both seeds, where -i or -g is not given.")] = 0,
     out_dir: Annotated[Path, typer.Option("-o", "--out-dir", help="Folder of the networks.")] = Path("snapshots"),
-    epochs: Annotated[int, typer.Option("-e", "--epochs", help="Passes over the training images.")] = 300,
-    batch_size: Annotated[int, typer.Option("-b", "--batch-size", help="Images per step.")] = 128,
+    epochs: Epochs = 300,
+    batch_size: BatchSize = 128,
     lr: LearningRate = 0.1,
     weight_decay: Annotated[float, typer.Option("-wd", "--weight-decay", help="L2 penalty on all parameters.")] = 1e-4,
     optimizer: OptimizerName = Optimizer.sgd,
@@ -202,14 +183,16 @@ def train_command(
     as_json: AsJson = False,
 ) -> None:
     """Train a network; the last step is always saved, and an interrupted run goes on where it was."""
-    _use_threads(threads)
+    use_threads(threads)
     from netalike import data, networks, training
 
     target = str(networks.resolve_device(device))
     seeds = (seed if init_noise is None else init_noise, seed if gradient_noise is None else gradient_noise)
     folder = training.output_folder(out_dir, networks.canonical(model), dataset, *seeds)
     train_set, test_set = (data.load(dataset, split, data_root, limit) for split in ("train", "test"))
-    settings = _settings(
+    settings = checked(
+        training.Settings,
+        "training settings",
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
@@ -231,10 +214,10 @@ def evaluate_command(
     architecture: Architecture = None,
     dataset: Annotated[
         str | None,
-        typer.Option("-d", "--dataset", help="Needed where no card says it.", autocompletion=_complete_dataset),
+        typer.Option("-d", "--dataset", help="Needed where no card says it.", autocompletion=complete("dataset")),
     ] = None,
     split: Annotated[str, typer.Option(help="train or test.")] = "test",
-    batch_size: Annotated[int, typer.Option("-b", "--batch-size", min=1, help="Images per forward pass.")] = 500,
+    batch_size: ForwardBatch = 500,
     limit: Limit = None,
     data_root: DataRoot = Path("resources"),
     device: Device = "cpu",
@@ -242,7 +225,7 @@ def evaluate_command(
     as_json: AsJson = False,
 ) -> None:
     """Measure accuracy and loss of a trained network."""
-    _use_threads(threads)
+    use_threads(threads)
     from netalike import data, networks
 
     target = networks.resolve_device(device)
@@ -262,7 +245,7 @@ def fetch_command(
     name: Annotated[
         str,
         typer.Argument(
-            help="A data set, or the published networks tiny10-authors, …", autocompletion=_complete_fetchable
+            help="A data set, or the published networks tiny10-authors, …", autocompletion=complete("fetchable")
         ),
     ],
     data_root: DataRoot = Path("resources"),
@@ -282,7 +265,7 @@ def fetch_command(
     else:
         raise unknown_name("data set or collection of networks", name, [*data.names(), *data.published.collections()])
     if as_json:
-        _print_json({"name": name, "files": [str(path) for path in found]})
+        print_json({"name": name, "files": [str(path) for path in found]})
     else:
         typer.echo(f"{name}: {len(found)} files in {data_root}, all checked")
 
@@ -315,32 +298,9 @@ def _train_into(
     return card
 
 
-def _use_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
-def _settings(**values: Any) -> Settings:
-    from pydantic import ValidationError
-
-    from netalike.training import Settings
-
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}, got {e['input']!r}" for e in error.errors()]
-        raise NetalikeError(f"unusable training settings: {'; '.join(faults)}.") from error
-
-
-def _print_json(content: object) -> None:
-    typer.echo(json.dumps(content))
-
-
 def _print_result(as_json: bool, result: Mapping[str, object]) -> None:
     if as_json:
-        _print_json(dict(result))
+        print_json(dict(result))
         return
     for key, value in result.items():
         typer.echo(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")

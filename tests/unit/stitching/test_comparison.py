@@ -11,7 +11,7 @@ import torch
 from netalike import data, measures, networks
 from netalike.errors import NetalikeError, ShapeError, UnknownNameError
 from netalike.stitching import comparison
-from netalike.stitching.split import split
+from netalike.stitching.splitting import split
 from netalike.stitching.transform import StitchingLayer, initial
 
 IMAGES = data.load("digits", "test", limit=40)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from netalike import data, networks
 from netalike.errors import NetalikeError, ShapeError
 from netalike.stitching.least_squares import NormalEquations, fit
-from netalike.stitching.split import split
+from netalike.stitching.splitting import split
 
 
 def equations(x, y, batch=61):

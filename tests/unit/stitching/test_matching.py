@@ -11,7 +11,7 @@ from netalike.errors import NetalikeError, ShapeError, UnknownNameError
 from netalike.stitching import matching
 from netalike.stitching.least_squares import fit
 from netalike.stitching.matching import match
-from netalike.stitching.split import split
+from netalike.stitching.splitting import split
 from netalike.stitching.transform import StitchingLayer
 
 

@@ -16,7 +16,7 @@ from netalike.errors import BadFileError, NetalikeError, UnknownNameError
 from netalike.stitching import masks, report, results
 from netalike.stitching.evaluation import evaluate_stitch
 from netalike.stitching.least_squares import fit
-from netalike.stitching.split import split
+from netalike.stitching.splitting import split
 from netalike.stitching.transform import StitchedNetwork, StitchingLayer, initial
 
 IMAGES = data.load("digits", "test", limit=24)

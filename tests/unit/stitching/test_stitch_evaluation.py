@@ -12,7 +12,7 @@ from netalike import data, measures, networks
 from netalike.errors import NetalikeError, ShapeError
 from netalike.stitching.evaluation import Report, evaluate_stitch, hits
 from netalike.stitching.least_squares import fit
-from netalike.stitching.split import split
+from netalike.stitching.splitting import split
 from netalike.stitching.transform import StitchingLayer, initial
 
 

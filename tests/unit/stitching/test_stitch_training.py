@@ -19,7 +19,7 @@ from netalike.stitching import targets
 from netalike.stitching import training as stitch_training
 from netalike.stitching.least_squares import fit
 from netalike.stitching.settings import Settings
-from netalike.stitching.split import split
+from netalike.stitching.splitting import split
 from netalike.stitching.training import train_stitch
 from netalike.stitching.transform import StitchingLayer, initial
 

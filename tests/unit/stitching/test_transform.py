@@ -11,7 +11,7 @@ from torch.nn import functional
 from netalike import networks
 from netalike.errors import NetalikeError, ShapeError, UnknownNameError
 from netalike.stitching.least_squares import NormalEquations
-from netalike.stitching.split import split
+from netalike.stitching.splitting import split
 from netalike.stitching.transform import StitchedNetwork, StitchingLayer, initial
 
 

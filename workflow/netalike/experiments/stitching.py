@@ -22,7 +22,7 @@ from netalike.stitching.evaluation import Report, evaluate_stitch
 from netalike.stitching.least_squares import NormalEquations, fit
 from netalike.stitching.masks import semi_match
 from netalike.stitching.settings import Settings
-from netalike.stitching.split import Split, split
+from netalike.stitching.splitting import Split, split
 from netalike.stitching.training import History, train_stitch
 from netalike.stitching.transform import StitchingLayer, initial
 

@@ -1,7 +1,6 @@
 """Model stitching: the head of one network, an affine map, and the tail of another (Csiszarik et al. 2021).
 
-`canonical` and `Settings` need no framework; everything else loads PyTorch when it is first used. A network is split by
-`netalike.stitching.split.split`.
+`canonical` and `Settings` need no framework; everything else loads PyTorch when it is first used.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ from netalike.stitching.names import canonical
 if TYPE_CHECKING:
     from netalike.stitching.evaluation import Report, evaluate_stitch
     from netalike.stitching.least_squares import NormalEquations, fit
+    from netalike.stitching.making import Stitch, stitch
     from netalike.stitching.matching import match
     from netalike.stitching.results import StitchResult, load, save
     from netalike.stitching.settings import Settings
-    from netalike.stitching.split import Split, check_shapes, resized
+    from netalike.stitching.splitting import Split, check_shapes, resized, split
     from netalike.stitching.training import train_stitch
     from netalike.stitching.transform import StitchedNetwork, StitchingLayer, initial
 
@@ -26,18 +26,21 @@ _EXPORTS = {
     "NormalEquations": "least_squares",
     "Report": "evaluation",
     "Settings": "settings",
-    "Split": "split",
+    "Split": "splitting",
+    "Stitch": "making",
     "StitchResult": "results",
     "StitchedNetwork": "transform",
     "StitchingLayer": "transform",
-    "check_shapes": "split",
+    "check_shapes": "splitting",
     "evaluate_stitch": "evaluation",
     "fit": "least_squares",
     "initial": "transform",
     "load": "results",
     "match": "matching",
-    "resized": "split",
+    "resized": "splitting",
     "save": "results",
+    "split": "splitting",
+    "stitch": "making",
     "train_stitch": "training",
 }
 
@@ -46,6 +49,7 @@ __all__ = [
     "Report",
     "Settings",
     "Split",
+    "Stitch",
     "StitchResult",
     "StitchedNetwork",
     "StitchingLayer",
@@ -58,6 +62,8 @@ __all__ = [
     "match",
     "resized",
     "save",
+    "split",
+    "stitch",
     "train_stitch",
 ]
 

@@ -19,11 +19,11 @@ from netalike.measures.whole_set import WholeSetCKA, block_pairs, block_size
 from netalike.networks.running import eval_mode
 from netalike.progress import progress as progress_bar
 from netalike.stitching.least_squares import NormalEquations
-from netalike.stitching.split import check_shapes, resized
+from netalike.stitching.splitting import check_shapes, resized
 
 if TYPE_CHECKING:
     from netalike.data import ImageSet
-    from netalike.stitching.split import Split
+    from netalike.stitching.splitting import Split
     from netalike.stitching.transform import StitchingLayer
 
 Pair = Callable[[Tensor], tuple[Tensor, Tensor]]

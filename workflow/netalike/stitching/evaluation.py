@@ -22,7 +22,7 @@ from netalike.stitching.training import Batch, Pair, check_layer, frozen
 
 if TYPE_CHECKING:
     from netalike.data import ImageSet
-    from netalike.stitching.split import Split
+    from netalike.stitching.splitting import Split
     from netalike.stitching.transform import StitchingLayer
 
 CKA_IMAGES = 10_000

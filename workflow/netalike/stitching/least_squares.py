@@ -12,7 +12,7 @@ from torch import Tensor
 
 from netalike.errors import NetalikeError, ShapeError
 from netalike.networks.running import fast_layout
-from netalike.stitching.split import Split, check_shapes, resized
+from netalike.stitching.splitting import Split, check_shapes, resized
 
 if TYPE_CHECKING:
     from netalike.data import ImageSet
@@ -315,7 +315,7 @@ def fit(
     device : str or torch.device
         Both networks are moved there.
     resize : bool
-        Allow maps of different sizes; see `netalike.stitching.split.resized`.
+        Allow maps of different sizes; see `netalike.stitching.splitting.resized`.
     augment : torch.Generator, optional
         On the CPU: augment the images as the data set says, each network the same ones (as published). None does not.
     flatten : bool

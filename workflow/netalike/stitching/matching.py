@@ -26,7 +26,7 @@ from netalike.training import plain
 
 if TYPE_CHECKING:
     from netalike.data import ImageSet
-    from netalike.stitching.split import Split
+    from netalike.stitching.splitting import Split
     from netalike.stitching.transform import StitchingLayer
 
 LOSSES = ("mse", "cka")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from netalike.errors import unknown_name
 
+DATASET = "cifar10"
+"""On which the published commands stitch and compare unless they are told otherwise."""
 INITIALISATIONS = ("random", "permutation", "identity", "least_squares", "ones_zeros")
 """What a stitching layer starts from."""
 MASKS = ("identity", "semi_match", "abs_semi_match", "random_permutation")

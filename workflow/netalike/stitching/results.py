@@ -24,7 +24,7 @@ from netalike.networks.checkpoint import load as load_network
 from netalike.networks.checkpoint import write_atomically
 from netalike.stitching.evaluation import Report
 from netalike.stitching.names import canonical
-from netalike.stitching.split import Split, split
+from netalike.stitching.splitting import Split, split
 from netalike.stitching.transform import StitchedNetwork, StitchingLayer
 
 if TYPE_CHECKING:

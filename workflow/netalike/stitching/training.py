@@ -18,7 +18,7 @@ from netalike.networks.evaluation import Evaluation, check_logits
 from netalike.networks.running import eval_mode, fast_layout
 from netalike.progress import progress as progress_bar
 from netalike.stitching.settings import Settings
-from netalike.stitching.split import check_shapes, resized
+from netalike.stitching.splitting import check_shapes, resized
 from netalike.stitching.targets import linear_cka, needed, target_loss
 from netalike.training import checkpoint as checkpoints
 from netalike.training import plain
@@ -26,7 +26,7 @@ from netalike.training.settings import learning_rate
 
 if TYPE_CHECKING:
     from netalike.data import ImageSet
-    from netalike.stitching.split import Split
+    from netalike.stitching.splitting import Split
     from netalike.stitching.transform import StitchingLayer
 
 MEMORY_GB = 2.0

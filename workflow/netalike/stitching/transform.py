@@ -13,7 +13,7 @@ from torch.nn import functional
 from netalike.errors import NetalikeError, ShapeError
 from netalike.stitching.least_squares import NormalEquations
 from netalike.stitching.names import canonical
-from netalike.stitching.split import Split, check_shapes, resized
+from netalike.stitching.splitting import Split, check_shapes, resized
 
 Kind = Literal["map", "vector", "flatten"]
 """A 1 x 1 convolution of maps, a linear map of vectors, or one linear map over all units."""

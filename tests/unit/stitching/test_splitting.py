@@ -6,7 +6,7 @@ from torch import nn
 
 from netalike import networks
 from netalike.errors import NetalikeError, ShapeError, UnknownNameError
-from netalike.stitching.split import check_shapes, resized, split
+from netalike.stitching.splitting import check_shapes, resized, split
 
 ARCHITECTURES = ("tiny10", "nbn_tiny10", "lenet", "dense", "resnet20")
 BLOCKS = [f"layer{stage}.{block}" for stage in (1, 2, 3) for block in (0, 1, 2)]
