@@ -61,6 +61,7 @@ config.update(settings.as_dict())
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/networks.smk"
+include: "rules/input_similarity.smk"
 include: "rules/deconfounded_cka.smk"
 include: "rules/stitching.smk"
 include: "rules/figures.smk"
@@ -70,6 +71,7 @@ include: "rules/report.smk"
 
 localrules:
     all,
+    input_similarity,
     deconfounded_cka,
     stitching,
     comparison,
@@ -82,6 +84,11 @@ rule all:
 
 
 # One target per paper: its figures, and with them the rows that they draw.
+rule input_similarity:
+    input:
+        paper_figures("input_similarity"),
+
+
 rule deconfounded_cka:
     input:
         paper_figures("deconfounded_cka"),

@@ -23,6 +23,13 @@ CLAIMS = sorted(str(path) for path in Path("workflow/claims").glob("*.yaml"))
 # results/PAPER/KIND_STUDY/; its rows are the experiment KIND_STUDY of the measurement table, unless EXPERIMENTS says
 # otherwise.
 PAPERS = {
+    "input_similarity": {
+        "toy": settings.input_similarity.toys,
+        # what holds exactly is checked once, on small networks of its own: the first study lends its name
+        "gradient_identities": dict(list(settings.input_similarity.toys.items())[:1]),
+        "similarity_term": settings.input_similarity.similarity_terms,
+        "map_alignment": settings.input_similarity.map_alignments,
+    },
     "deconfounded_cka": {
         "tasks": settings.deconfounded_cka.tasks,
         "transfer": settings.deconfounded_cka.transfers,
@@ -35,7 +42,11 @@ PAPERS = {
         "sweeps": settings.stitching.sweeps,
     },
 }
-PAPER_WORDS = {"deconfounded_cka": "Deconfounded CKA", "stitching": "Stitching"}
+PAPER_WORDS = {
+    "input_similarity": "Input similarity",
+    "deconfounded_cka": "Deconfounded CKA",
+    "stitching": "Stitching",
+}
 STUDIES = {kind: studies for kinds in PAPERS.values() for kind, studies in kinds.items()}
 PAPER_OF = {kind: paper for paper, kinds in PAPERS.items() for kind in kinds}
 # kind of study -> the experiments that its rows belong to, where it has several
@@ -45,6 +56,8 @@ EXPERIMENTS = {
 }
 # kind of study -> the rules that measure it, a job per study
 STUDY_RULES = {
+    "toy": ["measure_toys"],
+    "gradient_identities": ["check_gradients"],
     "tasks": ["compare_tasks"],
     "transfer": ["discriminate_domains"],
     "ood": ["evaluate_population", "compare_population"],
@@ -53,12 +66,29 @@ STUDY_RULES = {
 }
 # kind of study -> the rule that measures it in portions, and what a portion's file is called
 PORTION_RULES = {
+    "similarity_term": ["train_with_similarity", "seeds"],
+    "map_alignment": ["align_maps", "labels"],
     "transfer": ["transfer_networks", "networks"],
     "layers": ["stitch_pairs", "pairs"],
     "sweeps": ["sweep_stitches", "pairs"],
 }
 # figure -> the kind of study that it is of, and what Snakemake's report calls it
 STUDY_FIGURES = {
+    "toy_curvature": ("toy", "soft counts by position, curvature and frequency"),
+    "toy_measures": ("toy", "every count by frequency"),
+    "toy_sizes": ("toy", "counts by number of training samples"),
+    "toy_denoising": ("toy", "denoising of noisy labels"),
+    "gradient_identities": ("gradient_identities", "exact identities of gradients"),
+    "similarity_term_curves": ("similarity_term", "accuracy with and without a similarity term"),
+    "similarity_term_differences": ("similarity_term", "what a similarity term changes"),
+    "map_alignment_error": ("map_alignment", "error before and after alignment"),
+    "map_alignment_accuracy": ("map_alignment", "cumulative accuracy of vertices"),
+    "map_alignment_training": ("map_alignment", "training curves"),
+    "map_alignment_overlay": ("map_alignment", "image, noisy and corrected polygons"),
+    "map_alignment_denoising": ("map_alignment", "predicted and true denoising"),
+    "map_alignment_counts": ("map_alignment", "histogram of soft counts"),
+    "map_alignment_neighbours": ("map_alignment", "nearest neighbours of patches"),
+    "map_alignment_facts": ("map_alignment", "what similar patches share"),
     "random_by_depth": ("tasks", "random and trained networks by depth"),
     "explained_by_depth": ("tasks", "share explained by the inputs, by depth"),
     "separation": ("tasks", "separation of same task, other task and random"),
@@ -111,7 +141,13 @@ def imported_networks():
 def used_datasets():
     """The data sets of all panels and of their networks, each once."""
     trained_on = [settings.settings_of(network).dataset for network in used_networks()]
-    return list(dict.fromkeys([*(panel.dataset for panel in settings.panels.values()), *trained_on]))
+    own = [study.fetched for _, study in own_studies() if study.fetched not in (None, "aerial")]
+    return list(dict.fromkeys([*(panel.dataset for panel in settings.panels.values()), *trained_on, *own]))
+
+
+def own_studies():
+    """Kind and settings of the studies that train networks of their own."""
+    return [(kind, study) for kind, studies in STUDIES.items() for study in studies.values() if not study.families]
 
 
 def panel_dataset(wildcards):
@@ -157,21 +193,29 @@ def study_of(kind):
 
 
 def study_dataset(kind):
-    return lambda wildcards: f"results/data/{settings.study_dataset(STUDIES[kind][wildcards.study])}.json"
+    def marker(wildcards):
+        dataset = settings.study_dataset(STUDIES[kind][wildcards.study])
+        return [] if dataset is None else f"results/data/{dataset}.json"
+
+    return marker
 
 
 def study_weights(kind):
     return lambda wildcards: [weights(network) for network in settings.study_networks(STUDIES[kind][wildcards.study])]
 
 
-def study_params(kind):
-    """What an experiment depends on, apart from the networks themselves."""
+def study_params(kind, *left_out):
+    """What an experiment depends on, apart from the networks themselves, and from keys that are left out."""
 
     def params(wildcards):
         study = STUDIES[kind][wildcards.study]
         networks = settings.study_networks(study)
+        per_job = {"networks_per_job", "pairs_per_job", "seeds_per_job"}
+        values = study.model_dump(mode="json", exclude=per_job | set(left_out))
+        if not study.families:
+            return {**values, "seed": settings.seed}
         return {
-            **study.model_dump(mode="json", exclude={"networks_per_job", "pairs_per_job"}),
+            **values,
             "dataset": settings.study_dataset(study),
             "members": {network: settings.family_of(network) for network in networks},
             "tasks": settings.tasks_of(study),
@@ -182,15 +226,25 @@ def study_params(kind):
 
 
 def portions(kind, study):
-    """What one job after the other measures of a study: base networks of a transfer, or ordered pairs of a stitch."""
+    """What one job after the other measures of a study: networks of a transfer, seeds, labels, or pairs of a stitch."""
     found = STUDIES[kind][study]
     if kind not in PORTION_RULES:
         return []
     if kind == "transfer":
         items, size = settings.study_networks(found), found.networks_per_job
+    elif kind == "similarity_term":
+        items, size = found.seeds, found.seeds_per_job
+    elif kind == "map_alignment":
+        items, size = [f"{noise}-{seed}" for noise in found.noise for seed in found.seeds], 1
     else:
         items, size = settings.study_pairs(found), found.pairs_per_job
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def portion_names(kind, study):
+    """What the files of these portions are called."""
+    found = portions(kind, study)
+    return [job for (job,) in found] if kind == "map_alignment" else [str(chunk) for chunk in range(len(found))]
 
 
 def portion_of(kind):
@@ -205,11 +259,25 @@ def pair_weights(kind):
     ]
 
 
+def toy_networks(wildcards):
+    folder = f"results/input_similarity/toy_{wildcards.study}"
+    return [f"{folder}/networks-n{n}.safetensors" for n in STUDIES["toy"][wildcards.study].n]
+
+
+def study_pictures(figure, study):
+    """The pictures that a figure shows beside rows: of map alignment, those of the first seed."""
+    if figure not in ("map_alignment_overlay", "map_alignment_counts", "map_alignment_neighbours"):
+        return []
+    found = STUDIES["map_alignment"][study]
+    folder = f"results/input_similarity/map_alignment_{study}"
+    return [f"{folder}/labels-{noise}-{found.seeds[0]}.npz" for noise in found.noise]
+
+
 def study_measurements(kind, study):
     """The files that hold the rows of a study."""
     names = {"ood": ["accuracies", "similarities"], "transfer": ["domains"]}.get(kind, ["measurements"])
     if kind in PORTION_RULES:
-        parts = [f"{PORTION_RULES[kind][1]}-{chunk}" for chunk in range(len(portions(kind, study)))]
+        parts = [f"{PORTION_RULES[kind][1]}-{chunk}" for chunk in portion_names(kind, study)]
         names = [*parts, *(names if kind in STUDY_RULES else [])]
     return [f"results/{PAPER_OF[kind]}/{kind}_{study}/{name}.parquet" for name in names]
 
@@ -251,7 +319,9 @@ def _study_jobs(kind, study):
     paper = PAPER_OF[kind]
     whole = [f"{paper}/{name}/{study}" for name in STUDY_RULES.get(kind, [])]
     in_portions = PORTION_RULES.get(kind, [""])[0]
-    return whole + [f"{paper}/{in_portions}/{study}-{chunk}" for chunk in range(len(portions(kind, study)))]
+    if kind == "toy":
+        whole += [f"{paper}/train_toys/{study}-n{n}" for n in STUDIES[kind][study].n]
+    return whole + [f"{paper}/{in_portions}/{study}-{chunk}" for chunk in portion_names(kind, study)]
 
 
 def _network_jobs():
@@ -279,7 +349,8 @@ def study_figures(paper):
         f"results/figures/{paper}/{kind}_{study}/{figure}.svg"
         for figure, (kind, _) in STUDY_FIGURES.items()
         if PAPER_OF[kind] == paper
-        for study in STUDIES[kind]
+        for study, settings_of_study in STUDIES[kind].items()
+        if figure == kind or figure in getattr(settings_of_study, "figures", [figure])
     ]
 
 

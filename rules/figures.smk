@@ -7,6 +7,7 @@ for figure, (kind, words) in STUDY_FIGURES.items():
             f"plot_{figure}"
         input:
             measurements=lambda wildcards, kind=kind: study_measurements(kind, wildcards.study),
+            pictures=lambda wildcards, figure=figure: study_pictures(figure, wildcards.study),
         output:
             **figure_files(f"results/figures/{PAPER_OF[kind]}/{kind}_{{study}}/{figure}"),
             figure=report(

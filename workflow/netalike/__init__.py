@@ -22,6 +22,7 @@ _EXPORTS = {
     "measures": "netalike",
     "compare_networks": "netalike.measures.panel",
     "record": "netalike.activations",
+    "gradient_kernel": "netalike.gradients",
     "stitch": "netalike.stitching",
 }
 

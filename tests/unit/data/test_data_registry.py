@@ -81,7 +81,7 @@ def test_the_stronger_checksum_is_used():
 
 
 def test_the_published_networks_are_all_there():
-    assert published.collections() == ["tiny10-authors", "resnet20_w1-authors"]
+    assert published.collections() == ["tiny10-authors", "resnet20_w1-authors", "aerial"]
     tiny10 = published.files("tiny10-authors")
     assert [file.path for file in tiny10] == [f"networks/tiny10/in{k}-gn{k}.pt" for k in range(20)]
     assert [file.path for file in published.files("resnet20_w1-authors")] == [
@@ -94,7 +94,9 @@ def test_the_published_networks_are_all_there():
 
 
 def test_an_unknown_collection_gets_the_nearest_name():
-    with pytest.raises(UnknownNameError, match=r"unknown collection of networks .* Did you mean 'tiny10-authors'\?"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown collection of networks or images .* Did you mean 'tiny10-authors'\?"
+    ):
         published.files("tiny10")
 
 

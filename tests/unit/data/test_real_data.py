@@ -48,7 +48,7 @@ def test_the_registry_knows_the_publishers_files(mirror, tmp_path, name):
 
 
 @pytest.mark.parametrize("collection", published.collections())
-def test_the_published_networks_are_those_of_the_mirror(mirror, tmp_path, collection):
+def test_the_published_collections_are_those_of_the_mirror(mirror, tmp_path, collection):
     for file in published.files(collection):
         path = data.fetch_file(file, tmp_path, mirror, offline=True)
-        assert path.stat().st_size == file.size
+        assert file.size in (None, path.stat().st_size)

@@ -8,7 +8,7 @@ from netalike.configuration.common_checks import Known, check_dataset, check_rep
 from netalike.configuration.fields import patterns_of
 from netalike.configuration.models import NetworkFamily, Panel
 from netalike.configuration.names import BLOCKS, layer_names, matching_layers
-from netalike.configuration.papers import OnImages, Study
+from netalike.configuration.papers import OfNetworks, OnImages
 from netalike.configuration.problems import NOTHING, Path, Problem
 from netalike.configuration.studies import Demonstration
 from netalike.errors import nearest
@@ -31,7 +31,7 @@ def check_panel(path: Path, panel: Panel, known: Known) -> Iterator[Problem]:
     yield from check_images(path, panel, panel.dataset, known)
 
 
-def members(compared: Panel | Study, known: Known) -> Iterator[tuple[int, str, NetworkFamily]]:
+def members(compared: Panel | OfNetworks, known: Known) -> Iterator[tuple[int, str, NetworkFamily]]:
     """Return place, name and settings of each family that has no mistakes of its own."""
     families = known.configuration.networks
     return ((place, name, families[name]) for place, name in enumerate(compared.families) if name in families)
@@ -42,7 +42,7 @@ def noun(path: Path) -> str:
     return "panel" if path[0] == "panels" else "study"
 
 
-def check_unknown_families(path: Path, compared: Panel | Study, known: Known) -> Iterator[Problem]:
+def check_unknown_families(path: Path, compared: Panel | OfNetworks, known: Known) -> Iterator[Problem]:
     """Find families that do not exist."""
     for place, name in enumerate(compared.families):
         if name not in known.families:
@@ -54,7 +54,7 @@ def check_unknown_families(path: Path, compared: Panel | Study, known: Known) ->
 
 def unfit_family(
     path: Path,
-    compared: Panel | Study,
+    compared: Panel | OfNetworks,
     place: int,
     what: str,
     allowed: str,
@@ -87,7 +87,7 @@ def unfit_family(
 
 
 def _fitting_networks(
-    compared: Panel | Study, name: str, near: str | None, fitting: Collection[str]
+    compared: Panel | OfNetworks, name: str, near: str | None, fitting: Collection[str]
 ) -> str | list[str] | None:
     """The networks with another one in place of `name`, or without it; None where nothing is left."""
     if isinstance(compared.networks, str):
@@ -204,7 +204,7 @@ def check_layer_families(path: Path, compared: Panel | OnImages, known: Known) -
             yield Problem((*path, "layers", family), "missing", NOTHING, allowed, [BLOCKS])
 
 
-def check_images(path: Path, compared: Panel | Study, dataset: str, known: Known) -> Iterator[Problem]:
+def check_images(path: Path, compared: Panel | OfNetworks, dataset: str, known: Known) -> Iterator[Problem]:
     """Find more images than the test split has, and a last batch that is too short."""
     facts = known.facts.get(dataset)
     size = None if facts is None else facts.test_images

@@ -14,8 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from netalike.configuration.fields import Layers, Name, Positive, Section, Seeds, Task, Whole, patterns_of
+from netalike.configuration.input_similarity_studies import InputSimilarity
 from netalike.configuration.names import BLOCKS, COLLECTIONS, Collection, is_pretrained
-from netalike.configuration.papers import StitchingStudy, Study
+from netalike.configuration.papers import OwnStudy, StitchingStudy, Study
 from netalike.configuration.stitching_studies import LayerStudy, Stitching
 from netalike.configuration.studies import DeconfoundedCka, Demonstration, PaperSection
 from netalike.training.settings import Settings as TrainingSettings
@@ -325,6 +326,9 @@ class Configuration(Section):
             }
         ],
     )
+    input_similarity: InputSimilarity = Field(
+        InputSimilarity.model_validate({}), description="The experiments of the input-similarity paper."
+    )
     deconfounded_cka: DeconfoundedCka = Field(
         DeconfoundedCka.model_validate({}), description="The experiments of the deconfounded-CKA paper."
     )
@@ -390,13 +394,17 @@ class Configuration(Section):
         }
 
     def study_networks(self, study: Study) -> list[str]:
-        """Return the ids of a study's networks, without twins and controls, family by family."""
+        """Return the ids of a study's networks, without twins and controls, family by family; none of its own."""
+        if isinstance(study, OwnStudy):
+            return []
         if isinstance(study, Demonstration):
             return [network_id(family, self.networks[family].seeds[0]) for family in study.families]
         return self._members(study.families, study.seeds)
 
-    def study_dataset(self, study: Study) -> str:
-        """Return the data set that all networks of a study are trained on, and are compared on."""
+    def study_dataset(self, study: Study) -> str | None:
+        """Return the data set that all networks of a study see, or None where the study makes its own data."""
+        if isinstance(study, OwnStudy):
+            return study.fetched
         return self.networks[study.families[0]].dataset
 
     def tasks_of(self, study: Study) -> dict[str, str]:
@@ -430,7 +438,7 @@ class Configuration(Section):
         trained = [family.dataset for family in self.networks.values() if family.training is not None]
         panels = [panel.dataset for panel in self.panels.values()]
         studies = [self.study_dataset(study) for study in self.studies().values()]
-        return list(dict.fromkeys([*trained, *panels, *studies]))
+        return list(dict.fromkeys([*trained, *panels, *(name for name in studies if name is not None)]))
 
     def _members(self, families: Sequence[str], seeds: Sequence[int] | None) -> list[str]:
         return [

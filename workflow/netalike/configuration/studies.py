@@ -172,6 +172,20 @@ class Demonstration(Section):
         return self.networks
 
 
+class OwnNetworks(Section):
+    """A study that trains networks of its own, and takes none of the section `networks`."""
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of the section `networks` that take part: none."""
+        return ()
+
+    @property
+    def fetched(self) -> str | None:
+        """The data set that has to be fetched; None where the study makes its own data."""
+        return None
+
+
 class PaperSection(Section):
     """The section of one paper: its keys are kinds of study, each a mapping from a name to a study."""
 

@@ -14,9 +14,10 @@ from netalike.configuration.comparison_checks import (
     members,
     unfit_family,
 )
+from netalike.configuration.input_similarity_checks import check_input_similarity
 from netalike.configuration.models import NetworkFamily
 from netalike.configuration.names import layer_names
-from netalike.configuration.papers import OnImages, Study
+from netalike.configuration.papers import OfNetworks, OnImages, OwnStudy, Study
 from netalike.configuration.problems import Path, Problem
 from netalike.configuration.stitching_checks import check_stitching
 from netalike.configuration.stitching_studies import LayerStudy, SweepStudy
@@ -33,6 +34,9 @@ _EXAMPLE_DOMAIN = "rotation:30"
 
 def check_study(path: Path, study: Study, known: Known) -> Iterator[Problem]:
     """Find every mistake of a study; see `checks.check`."""
+    if isinstance(study, OwnStudy):
+        yield from check_input_similarity(path, study, known)
+        return
     yield from check_unknown_families(path, study, known)
     found = list(members(study, known))
     if found:
@@ -65,7 +69,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "(there is none)"
 
 
-def _check_datasets(path: Path, study: Study, dataset: str, known: Known) -> Iterator[Problem]:
+def _check_datasets(path: Path, study: OfNetworks, dataset: str, known: Known) -> Iterator[Problem]:
     """All networks of a study see the same images, which are of the data set that they are trained on."""
     fitting = _families_that(known, lambda family: family.dataset == dataset)
     first = next(name for _, name, _ in members(study, known))
@@ -95,7 +99,7 @@ def _check_trained(path: Path, study: OnImages, known: Known) -> Iterator[Proble
             yield unfit_family(path, study, place, what, allowed, fitting, (("networks", name, "task"),))
 
 
-def _is_sound(study: Study, known: Known) -> bool:
+def _is_sound(study: OfNetworks, known: Known) -> bool:
     """Say whether no family of the study is unknown or has mistakes of its own."""
     return set(study.families) <= set(known.configuration.networks)
 

@@ -236,7 +236,8 @@ def _failure_message(remote: RemoteFile, target: Path, tried: list[str]) -> str:
     checksum = remote.checksum()
     parts = [f"{remote.size} bytes"] if remote.size is not None else []
     parts += [" ".join(checksum)] if checksum else []
-    lines = [f"could not get {remote.path} ({', '.join(parts)}). Tried:", *tried]
+    known = f" ({', '.join(parts)})" if parts else ""
+    lines = [f"could not get {remote.path}{known}. Tried:", *tried]
     return "\n  ".join(lines) + (
         f"\nSet data.mirror to a folder or URL that holds {remote.path}, or put the file at {target}."
     )

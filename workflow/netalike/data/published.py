@@ -1,4 +1,4 @@
-"""Networks that others trained and published, as files to fetch."""
+"""Networks that others trained and published, and their aerial images, as files to fetch."""
 
 from __future__ import annotations
 
@@ -51,23 +51,34 @@ def _checkpoints(folder: str, publishers: str, size: int, sums: tuple[str, ...])
 _COLLECTIONS = {
     "tiny10-authors": _checkpoints("tiny10", "Tiny10", 358_762, _TINY10),
     "resnet20_w1-authors": _checkpoints("resnet20_w1", "ResNet20_w1", 1_118_912, _RESNET20_W1),
+    "aerial": (
+        RemoteFile(
+            "aerial/banepa/mosaic.png"
+        ),  # its bytes depend on who packed it: netalike.data.aerial checks the pixels
+        RemoteFile(
+            "aerial/banepa/buildings.geojson",
+            size=343_002,
+            sha256="698764de82780b1d30e2b92980dbcccacd7f3189fcf5f78fbee663d4937fda71",
+        ),
+    ),
 }
 
 
 def collections() -> list[str]:
-    """Return the names of the published collections of networks.
+    """Return the names of the published collections.
 
     Returns
     -------
     list of str
         "tiny10-authors": 20 Tiny10 trained on CIFAR-10 by the authors of the stitching paper (MIT licence);
-        "resnet20_w1-authors": their 2 ResNet20.
+        "resnet20_w1-authors": their 2 ResNet20; "aerial": 48 tiles of Banepa with building outlines
+        as a mirror holds them; `netalike.data.aerial.fetch_aerial` also puts them together from the published tiles.
     """
     return list(_COLLECTIONS)
 
 
 def files(collection: str) -> tuple[RemoteFile, ...]:
-    """Return the checkpoints of a collection, as files for `fetch_file`.
+    """Return the files of a collection, for `fetch_file`.
 
     Parameters
     ----------
@@ -77,7 +88,7 @@ def files(collection: str) -> tuple[RemoteFile, ...]:
     Returns
     -------
     tuple of RemoteFile
-        By seed. Each is a PyTorch state dict, to be read with ``weights_only=True``.
+        Of networks: by seed, each a PyTorch state dict, to be read with ``weights_only=True``.
 
     Raises
     ------
@@ -85,5 +96,5 @@ def files(collection: str) -> tuple[RemoteFile, ...]:
         If there is no such collection.
     """
     if collection not in _COLLECTIONS:
-        raise unknown_name("collection of networks", collection, _COLLECTIONS)
+        raise unknown_name("collection of networks or images", collection, _COLLECTIONS)
     return _COLLECTIONS[collection]

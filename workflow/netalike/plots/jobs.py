@@ -19,6 +19,10 @@ _SECTIONS = {
     "transfer": "transfers",
     "ood": "populations",
     "demonstration": "demonstrations",
+    "toy": "toys",
+    "gradient_identities": "toys",
+    "similarity_term": "similarity_terms",
+    "map_alignment": "map_alignments",
 }
 _SCALARS = ("paper", "experiment", "dataset", "quantity", "estimator")
 

@@ -1,0 +1,288 @@
+"""Train a double U-Net to bring displaced polygons back: the loss, the step, and checkpoints to go on from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from netalike.data.scenes import Scene
+from netalike.networks.double_unet import HEADS, Widths, displacement_only, double_unet
+from netalike.networks.keras_weights import read_arrays, set_all, set_variables, variables_of, write_arrays
+from netalike.progress import progress
+from netalike.training.map_patches import BORDER, Batch, PatchMaker
+from netalike.training.map_settings import MapTraining, learning_rate, level_coefficients
+
+# fill, edge, vertex
+_POLYGON_WEIGHTS = (0.1, 1.0, 10.0)
+# background, fill, edge, vertex
+_CLASS_WEIGHTS = (0.05, 0.1, 1.0, 10.0)
+LOSSES = ("total", "displacement", "zero_displacement", "segmentation")
+_FORMAT = "netalike map training 1"
+
+
+@dataclass
+class MapHistory:
+    """The losses of every training step.
+
+    Attributes
+    ----------
+    total : list of float
+        What was minimised.
+    displacement, zero_displacement : list of float
+        Weighted mean squared error of the prediction, and of predicting no displacement, in units of (8 pixels)^2.
+    segmentation : list of float
+        Of full resolution, without its weight.
+    """
+
+    total: list[float] = field(default_factory=list)
+    displacement: list[float] = field(default_factory=list)
+    zero_displacement: list[float] = field(default_factory=list)
+    segmentation: list[float] = field(default_factory=list)
+
+    def add(self, losses: Sequence[float]) -> None:
+        """Append one step, in the order of `LOSSES`."""
+        for name, value in zip(LOSSES, losses, strict=True):
+            getattr(self, name).append(float(value))
+
+
+def prepare_tensorflow(threads: int = 1) -> None:
+    """Make TensorFlow give the same bits for the same seed, on so many threads; call it before anything else.
+
+    Parameters
+    ----------
+    threads : int
+        Jobs run side by side: each keeps to its own.
+
+    Notes
+    -----
+    Results are equal bit for bit for one number of threads. Nothing happens to the threads once TensorFlow runs.
+    """
+    tf.config.experimental.enable_op_determinism()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:  # TensorFlow runs already, as in a notebook
+        print(f"TensorFlow was already running: its threads stay as they are, not {threads}.")
+
+
+# ---- the loss --------------------------------------------------------------------------------------------------------
+
+
+def pixel_weights(polygons: Any) -> Any:
+    """Weigh the pixels of the input polygons.
+
+    Parameters
+    ----------
+    polygons : tensor, shape (b, o, o, 3)
+        Fill, edges and vertices of the input, where the output is.
+
+    Returns
+    -------
+    tensor, shape (b, o, o)
+        0.1 fill + 1 edge + 10 vertex, each channel divided by its sum over the patch.
+    """
+    sums = tf.reduce_sum(polygons, axis=(1, 2), keepdims=True)
+    return tf.reduce_sum(tf.math.divide_no_nan(polygons, sums) * tf.constant(_POLYGON_WEIGHTS), axis=-1)
+
+
+def displacement_losses(predicted: Any, wanted: Any, weights: Any) -> Any:
+    """Return the weighted mean squared length of the errors of each level.
+
+    Parameters
+    ----------
+    predicted : tensor, shape (b, 3, o, o, 2)
+    wanted : tensor, shape (b, o, o, 2)
+    weights : tensor, shape (b, o, o)
+
+    Returns
+    -------
+    tensor, shape (3,)
+        0 where no pixel has a weight.
+    """
+    squares = tf.reduce_sum(tf.square(predicted - wanted[:, None]), axis=-1)  # (b, 3, o, o)
+    return tf.math.divide_no_nan(tf.reduce_sum(squares * weights[:, None], axis=(0, 2, 3)), tf.reduce_sum(weights))
+
+
+def segmentation_losses(logits: Any, wanted: Any) -> Any:
+    """Return the weighted sigmoid cross-entropy of each level, averaged over pixels and classes.
+
+    Parameters
+    ----------
+    logits : tensor, shape (b, 3, o, o, 4)
+        Of background, fill, edge and vertex.
+    wanted : tensor, shape (b, o, o, 3)
+        Fill, edge and vertex; the background is the product of what each leaves.
+
+    Returns
+    -------
+    tensor, shape (3,)
+    """
+    background = tf.reduce_prod(1.0 - wanted, axis=-1, keepdims=True)
+    classes = tf.broadcast_to(tf.concat([background, wanted], axis=-1)[:, None], tf.shape(logits))
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(classes, logits) * tf.constant(_CLASS_WEIGHTS)
+    return tf.reduce_mean(entropy, axis=(0, 2, 3, 4))
+
+
+# ---- the training ----------------------------------------------------------------------------------------------------
+
+
+class MapTrainer:
+    """A network, its optimiser, and the step that is compiled once, for one training after the other.
+
+    Parameters
+    ----------
+    settings : MapTraining
+    widths : Widths, optional
+        The paper's when left out.
+    """
+
+    def __init__(self, settings: MapTraining, widths: Widths | None = None) -> None:
+        self.settings, self.widths = settings, widths or Widths()
+        self.model = model = double_unet(self.widths)
+        self.segments = settings.segmentation_weight > 0
+        # without a weight the segmentation branch is not even computed
+        self.trained = model if self.segments else displacement_only(model)
+        self.variables = self.trained.trainable_variables
+        self.optimizer = keras.optimizers.Adam(settings.lr, weight_decay=settings.weight_decay or None)
+        self.optimizer.build(self.variables)
+        self._update = tf.function(self._losses_of_update)
+        self._fresh = [variable.numpy() for variable in self.optimizer.variables]
+
+    def begin(self, seed: int) -> None:
+        """Give the network the initial weights of a seed, and forget what the optimiser knew."""
+        set_all(self.model.variables, [variable.numpy() for variable in double_unet(self.widths, seed).variables])
+        set_all(self.optimizer.variables, self._fresh)
+
+    def step(self, number: int, batch: Batch) -> list[float]:
+        """Train on one batch; return the losses in the order of `LOSSES`."""
+        self.optimizer.learning_rate.assign(learning_rate(self.settings, number))
+        coefficients = tf.constant(level_coefficients(self.settings, number), tf.float32)
+        losses = self._update(*(tf.constant(part) for part in batch), coefficients)
+        return [float(loss) for loss in losses.numpy()]
+
+    def _losses_of_update(self, image: Any, polygons: Any, wanted: Any, classes: Any, coefficients: Any) -> Any:
+        weights = pixel_weights(polygons[:, BORDER:-BORDER, BORDER:-BORDER])
+        with tf.GradientTape() as tape:
+            outputs = self.trained({"image": image, "polygons": polygons}, training=True)
+            predicted = outputs["displacement"] if self.segments else outputs
+            moved = displacement_losses(predicted, wanted, weights)
+            named = segmentation_losses(outputs["segmentation"], classes) if self.segments else tf.zeros(HEADS)
+            total = self.settings.displacement_weight * tf.reduce_sum(coefficients * moved)
+            total += self.settings.segmentation_weight * tf.reduce_sum(coefficients * named)
+        gradients = tape.gradient(total, self.variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        self.optimizer.apply(gradients, self.variables)
+        still = displacement_losses(tf.zeros_like(predicted[:, :1]), wanted, weights)
+        return tf.stack([total, moved[0], still[0], named[0]])
+
+
+def train_map_alignment(
+    scenes: Sequence[Scene],
+    settings: MapTraining,
+    widths: Widths | None = None,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    title: str = "Training",
+    trainer: MapTrainer | None = None,
+) -> tuple[Any, MapHistory]:
+    """Train a double U-Net on the labels of scenes, or go on with a training that was cut off.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        Their `labels` are learned from, their true `polygons` are not read.
+    settings : MapTraining
+    widths : Widths, optional
+        The paper's when left out.
+    seed : int
+        Of the initial weights and of the patches.
+    checkpoint : path, optional
+        A safetensors file, written every `save_every` steps and at the end; if it is there, the training goes on from
+        it, with the same result as without the break.
+    title : str
+        Of the progress bar.
+    trainer : MapTrainer, optional
+        With the same settings and widths: saves compiling the step again, but its network is overwritten.
+
+    Returns
+    -------
+    model : keras.Model
+        The network of the trainer, if one was given.
+    history : MapHistory
+
+    Raises
+    ------
+    NetalikeError
+        If no scene has a label, or the checkpoint is of another training.
+    BadFileError
+        If the checkpoint is damaged.
+
+    Notes
+    -----
+    Loss of the published code (Charpiat et al. 2019), see `displacement_losses` and `segmentation_losses`; the
+    coefficients of the levels follow `level_coefficients`.
+    """
+    maker = PatchMaker(scenes, settings, seed)
+    trainer = trainer or MapTrainer(settings, widths)
+    trainer.begin(seed)
+    history = MapHistory()
+    path = Path(checkpoint) if checkpoint else None
+    identity = training_identity(scenes, settings, trainer.widths, seed)
+    if path is not None and path.exists():
+        _restore(path, trainer, history, identity)
+    begun = len(history.total)
+    for number in progress(range(begun, settings.steps), title, total=settings.steps, begun=begun, unit="step"):
+        history.add(trainer.step(number, maker.batch(number)))
+        done = number + 1
+        if path is not None and (done % settings.save_every == 0 or done == settings.steps):
+            _save(path, trainer, history, identity)
+    return trainer.model, history
+
+
+def training_identity(
+    scenes: Sequence[Scene], settings: MapTraining, widths: Widths, seed: int
+) -> dict[str, Any]:
+    """Say what a training is of, so that a checkpoint is not continued with another one.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+    settings : MapTraining
+    widths : Widths
+    seed : int
+
+    Returns
+    -------
+    dict
+        For JSON; images and labels enter by a digest.
+    """
+    sha = hashlib.sha256()
+    for scene in scenes:
+        sha.update(f"{scene.name} {scene.image.shape}".encode() + np.ascontiguousarray(scene.image).tobytes())
+        for label in scene.labels:
+            sha.update(np.ascontiguousarray(label, np.float64).tobytes())
+    # how often it is saved, and what is done with the trained network, is no part of the training
+    kept = settings.model_dump(exclude={"save_every", "passes"})
+    return {"settings": kept, "widths": asdict(widths), "seed": seed, "scenes": sha.hexdigest()}
+
+
+def _save(path: Path, trainer: MapTrainer, history: MapHistory, identity: dict[str, Any]) -> None:
+    arrays = variables_of(trainer.model.variables, "model")
+    arrays |= variables_of(trainer.optimizer.variables, "optimizer")
+    arrays |= {f"history/{name}": np.array(getattr(history, name)) for name in LOSSES}
+    write_arrays(path, arrays, {"format": _FORMAT, "identity": identity})
+
+
+def _restore(path: Path, trainer: MapTrainer, history: MapHistory, identity: dict[str, Any]) -> None:
+    arrays: dict[str, NDArray[Any]] = read_arrays(path, _FORMAT, identity)
+    set_variables(trainer.model.variables, arrays, "model", path)
+    set_variables(trainer.optimizer.variables, arrays, "optimizer", path)
+    for name in LOSSES:
+        setattr(history, name, arrays[f"history/{name}"].tolist())

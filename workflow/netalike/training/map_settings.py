@@ -1,0 +1,89 @@
+"""Settings of the training that aligns maps, and its schedules; no framework is imported here."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Shares of the steps from which the coefficients of the levels hold, and these, from full resolution to a quarter: the
+# published code's steps 0, 2,500, 5,000 and 7,500 of 100,000.
+_LEVEL_STAGES = ((0.0, (0.50, 0.35, 0.15)), (0.025, (0.75, 0.20, 0.05)), (0.05, (0.9, 0.1, 0.0)), (0.075, (1.0, 0, 0)))
+_HALVED_AFTER = 0.25
+_WARM_UP = 0.02
+_LAST_SHARE = 0.01
+
+
+class MapTraining(BaseModel):
+    """How a double U-Net is trained; the defaults are those of the published code (Charpiat et al. 2019)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input_size: int = Field(
+        220, ge=124, description="Pixels of a patch: 124, 140, 156, ...; displacements come out of all but a border of 60."
+    )
+    batch_size: int = Field(32, ge=1, description="Patches per step.")
+    steps: int = Field(100_000, ge=1, description="Training steps of each round.")
+    lr: float = Field(1e-4, gt=0, description="Adam's learning rate at the start.")
+    lr_schedule: Literal["halved", "cosine"] = Field(
+        "halved",
+        description="halved: half the rate after a quarter of the steps, as published; cosine: up over the first 2 % of "
+        "the steps and then down to a hundredth, for short trainings.",
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, description="Decay of all weights per step, apart from the gradient; the published code's had no effect."
+    )
+    displacement_weight: float = Field(100.0, ge=0, description="Weight of the displacements in the loss.")
+    segmentation_weight: float = Field(50.0, ge=0, description="Weight of the segmentation in the loss.")
+    keep_polygons: float = Field(
+        0.1, gt=0, le=1, description="Probability of each polygon but one to stay in a patch; buildings seen together "
+        "tell of each other's noise."
+    )
+    amplitude: float = Field(4.0, gt=0, le=8, description="Largest displacement that polygons are given, in pixels.")
+    photometric: bool = Field(True, description="Whether brightness, contrast and saturation are changed at random.")
+    fields_every: int = Field(100, ge=1, description="Steps between new displacement fields, one per scene.")
+    passes: int = Field(
+        3, ge=1, description="Times that an alignment is repeated on its own result; each pass takes away a part of it."
+    )
+    save_every: int = Field(500, ge=1, description="Steps between checkpoints.")
+
+
+def learning_rate(settings: MapTraining, step: int) -> float:
+    """Return the learning rate of a step, counted from 0.
+
+    Parameters
+    ----------
+    settings : MapTraining
+    step : int
+
+    Returns
+    -------
+    float
+    """
+    share = step / settings.steps
+    if settings.lr_schedule == "halved":
+        return settings.lr * (0.5 if share >= _HALVED_AFTER else 1.0)
+    if share < _WARM_UP:
+        return settings.lr * (step + 1) / math.ceil(_WARM_UP * settings.steps)
+    fall = 0.5 * (1 + math.cos(math.pi * (share - _WARM_UP) / (1 - _WARM_UP)))
+    return settings.lr * (_LAST_SHARE + (1 - _LAST_SHARE) * fall)
+
+
+def level_coefficients(settings: MapTraining, step: int) -> tuple[float, float, float]:
+    """Return the weights of the three levels in the loss at a step, full resolution first.
+
+    Parameters
+    ----------
+    settings : MapTraining
+    step : int
+        Counted from 0.
+
+    Returns
+    -------
+    tuple of float
+        (.5, .35, .15) at the start, (1, 0, 0) after 7.5 % of the steps: the published schedule, at the same shares of
+        the training.
+    """
+    share = step / settings.steps
+    return [coefficients for begin, coefficients in _LEVEL_STAGES if share >= begin][-1]
