@@ -61,6 +61,7 @@ browser: $(INSTALLED)  ## the pages alone, in headless Chromium (Debian's packag
 benchmarks: $(INSTALLED)  ## our code beside its peers, into results/benchmarks
 	$(BIN)/python benchmarks/measures.py
 	$(BIN)/python benchmarks/stitching.py
+	$(BIN)/python benchmarks/gradients.py
 
 clean:  ## remove results and logs, keep data and the environment
 	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name reference -exec rm -rf {} +

@@ -45,6 +45,19 @@ deconfounded_cka:
       batch_size: 50
   demonstrations:
     digits: {networks: [lenet-digits, lenet_w2-digits], n_images: 100, batch_size: 20}
+input_similarity:
+  toys:
+    clean: {frequencies: [1, 2], n: [32], seeds: 2, epochs: 2}
+    noisy: null
+  similarity_terms:
+    digits: {seeds: 2, steps: 4, evaluate_every: 2, n_validation: 50}
+  map_alignments:
+    scenes:
+      scenes: {n_train: 1, n_test: 1, size: 160}
+      noise: [independent]
+      training: {input_size: 140, batch_size: 1, steps: 2, fields_every: 2}
+      rounds: 1
+      patches: 4
 stitching:
   layers:
     tiny10-digits:
@@ -161,7 +174,13 @@ def test_a_run_ends_with_the_page_the_tables_and_the_figures(finished):
     assert len(pd.read_csv(finished / "tables/measurements.csv")) == len(table)
     cards = list(finished.glob("figures/*/*/*.json"))
     studies = {"separation", "transfer", "ood", "demonstration", "identities"}
-    assert {card.stem for card in cards} >= {*studies, "pair", "stitching_layers"}
+    assert {card.stem for card in cards} >= {
+        *studies,
+        "pair",
+        "stitching_layers",
+        "toy_curvature",
+        "map_alignment_overlay",
+    }
     for card in cards:
         content = json.loads(card.read_text())
         assert content["n_rows"] > 0, card.name

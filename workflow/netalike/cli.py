@@ -50,6 +50,7 @@ app.add_typer(claims_cli.app, name="claims")
 _CHECKPOINT = "checkpoint.safetensors"
 # module that may be missing -> extra that brings it
 _EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "matplotlib": "report", "jinja2": "report"}
+_EXTRAS |= {"tensorflow": "tensorflow", "keras": "tensorflow", "shapely": "torch"}
 
 
 # Options of several commands here.

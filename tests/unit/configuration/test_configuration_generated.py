@@ -12,7 +12,7 @@ from netalike.configuration.models import Configuration
 from netalike.configuration.reading import PRESETS
 from netalike.configuration.schema import file_schema, full_schema
 
-SECTIONS = ["data", "networks", "panels", "deconfounded_cka", "stitching", "page", "resources"]
+SECTIONS = ["data", "networks", "panels", "input_similarity", "deconfounded_cka", "stitching", "page", "resources"]
 
 
 def uncommented(text, section=None):
@@ -70,6 +70,9 @@ def test_everything_in_config_yaml_loads_when_uncommented():
     ]
     assert configuration.deconfounded_cka.transfers["mine"].discriminator.seeds == (0, 1, 2)
     assert [kind for kind, name in configuration.stitching.studies() if name == "mine"] == ["layers", "sweeps"]
+    kinds = ["toys", "similarity_terms", "map_alignments"]
+    assert [kind for kind, name in configuration.input_similarity.studies() if name == "mine"] == kinds
+    assert configuration.input_similarity.toys["mine"].frequencies == (1, 4)
     assert configuration.stitching.sweeps["mine"].ranks == (1, 4, 16)
 
 
@@ -101,7 +104,7 @@ def test_every_key_has_a_description_everywhere():
 def test_every_yaml_block_of_the_page_loads():
     page = files()[REPOSITORY / "docs/configuration.md"]
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 11
+    assert len(blocks) == 14
     for block in blocks:
         load(parse(block))
 

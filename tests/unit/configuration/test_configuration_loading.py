@@ -91,7 +91,19 @@ def test_null_removes_a_family_a_panel_and_training():
 
 
 @pytest.mark.parametrize(
-    "key", ["preset", "seed", "data", "networks", "panels", "deconfounded_cka", "stitching", "page", "resources"]
+    "key",
+    [
+        "preset",
+        "seed",
+        "data",
+        "networks",
+        "panels",
+        "input_similarity",
+        "deconfounded_cka",
+        "stitching",
+        "page",
+        "resources",
+    ],
 )
 def test_a_heading_without_values_says_nothing(key):
     assert load({key: None}) == load({})

@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from netalike.data.polygons import moved  # noqa: E402
-from netalike.data.scenes import clean_scene  # noqa: E402
-from netalike.evidence import measurements  # noqa: E402
-from netalike.evidence.measurements import parse_condition  # noqa: E402
-from netalike.experiments.map_alignment import (  # noqa: E402
+from netalike.data.polygons import moved
+from netalike.data.scenes import clean_scene
+from netalike.evidence import measurements
+from netalike.evidence.measurements import parse_condition
+from netalike.experiments.map_alignment import (
     MapStudy,
     accuracy_rows,
     align_noisy_maps,
@@ -21,10 +21,10 @@ from netalike.experiments.map_alignment import (  # noqa: E402
     relative_rows,
     units_of,
 )
-from netalike.networks.double_unet import Widths  # noqa: E402
-from netalike.training.map_alignment import MapHistory, prepare_tensorflow  # noqa: E402
-from netalike.training.map_rounds import Round  # noqa: E402
-from netalike.training.map_settings import MapTraining  # noqa: E402
+from netalike.networks.double_unet import Widths
+from netalike.training.map_alignment import MapHistory, prepare_tensorflow
+from netalike.training.map_rounds import Round
+from netalike.training.map_settings import MapTraining
 
 FACTORS = {"noise": "bias", "round": 1, "passes": 2}
 
@@ -35,7 +35,9 @@ def scene(name="s", seed=0, size=144, shift=(0.0, 0.0)):
     polygons = []
     for row, column in [(20, 20), (20, 90), (90, 20), (64, 64)]:
         image[row : row + 16, column : column + 20] = 200
-        polygons.append(np.array([(row, column), (row, column + 20), (row + 16, column + 20), (row + 16, column)], float))
+        polygons.append(
+            np.array([(row, column), (row, column + 20), (row + 16, column + 20), (row + 16, column)], float)
+        )
     facts = [{"kind": "rectangle", "size": 20.0, "angle": 0.0, "palette": "grey"}] * 4
     clean = clean_scene(name, image, polygons, facts)
     return replace(clean, labels=moved(clean.polygons, shift), noise=np.tile(shift, (4, 1)))

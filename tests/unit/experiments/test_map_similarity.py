@@ -11,8 +11,8 @@ from netalike.data.polygons import moved  # noqa: E402
 from netalike.data.scenes import make_scene  # noqa: E402
 from netalike.errors import NetalikeError, UnknownNameError  # noqa: E402
 from netalike.experiments.map_similarity import (  # noqa: E402
-    PatchSimilarity,
     Patches,
+    PatchSimilarity,
     agreement,
     choose_patches,
     output_of,
@@ -121,14 +121,16 @@ def test_rows_of_denoising_agree_with_a_slow_computation(model, scenes):
     # weights add up to the identity: a bias is not averaged away
     assert column("averaged_noise", "true") == pytest.approx([np.hypot(1, 0.5)] * n, rel=1e-5)
     assert column("averaged_noise", "predicted") == pytest.approx(np.array(factors) * np.hypot(1, 0.5), rel=1e-5)
-    errors = np.linalg.norm(found.predicted + [1.0, -0.5], axis=1)
+    errors = np.linalg.norm(found.predicted + np.array([1.0, -0.5]), axis=1)
     assert column("prediction_error", "true") == pytest.approx(errors)
     assert column("soft_count", "trace") == pytest.approx(found.similarity.sum(1))
     assert np.diag(found.similarity) == pytest.approx(np.ones(n), abs=1e-4)
 
 
 def test_neighbours_with_the_same_facts_agree_more_than_random_ones():
-    facts = tuple({"buildings": 1 + i % 2, "size": 10.0, "angle": 45.0 * (i % 2), "palette": "ab"[i % 2]} for i in range(12))
+    facts = tuple(
+        {"buildings": 1 + i % 2, "size": 10.0, "angle": 45.0 * (i % 2), "palette": "ab"[i % 2]} for i in range(12)
+    )
     similarity = np.array([[1.0 if i % 2 == j % 2 else 0.0 for j in range(12)] for i in range(12)])
     images, noise = np.zeros((12, 124, 124, 3), np.uint8), np.ones((12, 2))
     kernel = similarity[..., None, None] * np.eye(2)

@@ -79,7 +79,7 @@ def test_a_larger_input_gives_the_same_numbers_where_the_patches_overlap():
     image, polygons = inputs(188, 188)
     whole = run(model, image, polygons)["displacement"][0, 0]  # 68 x 68
     part = run(model, image[:, 32:156, 32:156], polygons[:, 32:156, 32:156])["displacement"][0, 0]  # 4 x 4 from 32 on
-    # Convolutions after an up-sampling pad, and up-sampling continues the border: the middle is all that agrees closely.
+    # Convolutions after an up-sampling pad, and up-sampling continues the border: the middle agrees most closely.
     assert np.abs(whole[33:35, 33:35] - part[1:3, 1:3]).max() < 0.05
 
 

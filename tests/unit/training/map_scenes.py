@@ -1,6 +1,7 @@
 """Small scenes for the tests of map alignment: bright squares on a dark ground, whose polygons are known."""
 
 import numpy as np
+
 from netalike.data.scenes import Scene, clean_scene
 
 

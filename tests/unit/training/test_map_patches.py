@@ -89,6 +89,18 @@ def test_dropped_polygons_stay_in_the_segmentation():
     assert (kept.segmentation[..., 0].sum((1, 2)) > 1.5 * 16 * 16).any()
 
 
+def test_patches_are_left_as_they_are_without_turns():
+    """The sides of a square look alike: only turning makes a patch's own shift point elsewhere."""
+    field = np.broadcast_to(np.float32([2.0, -1.0]), (128, 128, 2)).copy()
+    for turns, directions in ((False, 1), (True, 8)):
+        settings = SETTINGS.model_copy(update={"turns": turns, "batch_size": 64})
+        maker = PatchMaker([square_scene()], settings, 0)
+        maker._renew(0)
+        maker._displaced[0] = type(maker._displace(0))(field, displaced(square_scene().labels, field))
+        found = maker.batch(0).displacement[:, 0, 0] * 8
+        assert len(np.unique(found, axis=0)) == directions
+
+
 def test_scenes_without_polygons_or_smaller_than_a_patch_are_refused():
     with pytest.raises(NetalikeError, match="none of the 1 training scenes has a polygon"):
         PatchMaker([square_scene(count=0)], SETTINGS, 0)

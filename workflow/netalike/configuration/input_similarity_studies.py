@@ -31,5 +31,5 @@ class InputSimilarity(PaperSection):
         {},
         description="Studies of map alignment: networks that move building outlines onto aerial images, trained on "
         "outlines that are off, round by round.",
-        examples=[{"mine": {}}],
+        examples=[{"mine": {"noise": ["independent", "bias"], "rounds": 2, "patches": 100}}],
     )

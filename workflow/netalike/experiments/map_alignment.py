@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -111,7 +112,7 @@ def align_noisy_maps(
             similarity = patch_similarity(
                 found.model, found.learned, study.patches, study.outputs, study.memory_gb, study.seed
             )
-            factors = {"noise": study.noise, "round": found.number, "outputs": study.outputs}
+            factors: dict[str, Any] = {"noise": study.noise, "round": found.number, "outputs": study.outputs}
             rows += similarity_rows(similarity, study.neighbours, study.seed, **factors)
             patches = _patch_pictures(similarity)
     for number, scene in enumerate(test[:_OVERLAYS]):
@@ -127,7 +128,7 @@ def _patch_pictures(found: PatchSimilarity) -> PatchPictures:
 def _split_rows(scenes: Sequence[Scene], split: str, noise: str) -> list[Row]:
     """The labels as they were given, before any training: round 0."""
     labels = [scene.labels for scene in scenes]
-    factors = {"noise": noise, "round": 0, "passes": 0}
+    factors: dict[str, Any] = {"noise": noise, "round": 0, "passes": 0}
     return [*error_rows(scenes, labels, split, **factors), *accuracy_rows(scenes, labels, split, **factors)]
 
 
@@ -136,7 +137,7 @@ def _round_rows(train: Sequence[Scene], test: Sequence[Scene], found: Round, stu
     for split, scenes, aligned in (("train", train, found.train), ("test", test, found.test)):
         for i in range(study.training.passes):
             polygons = [passes[i] for passes in aligned]
-            factors = {"noise": study.noise, "round": found.number, "passes": i + 1}
+            factors: dict[str, Any] = {"noise": study.noise, "round": found.number, "passes": i + 1}
             last = i + 1 == study.training.passes
             rows += error_rows(scenes, polygons, split, by_unit=last, **factors)
             if last:
@@ -211,9 +212,7 @@ def error_rows(
     return rows
 
 
-def relative_rows(
-    scenes: Sequence[Scene], polygons: Sequence[Polygons], split: str, **factors: object
-) -> list[Row]:
+def relative_rows(scenes: Sequence[Scene], polygons: Sequence[Polygons], split: str, **factors: object) -> list[Row]:
     """Measure what share of the labels' error is left after an alignment, scene by scene.
 
     Parameters
@@ -238,9 +237,7 @@ def relative_rows(
     return rows
 
 
-def accuracy_rows(
-    scenes: Sequence[Scene], polygons: Sequence[Polygons], split: str, **factors: object
-) -> list[Row]:
+def accuracy_rows(scenes: Sequence[Scene], polygons: Sequence[Polygons], split: str, **factors: object) -> list[Row]:
     """Measure the share of vertices that are at most so far from the truth.
 
     Parameters
@@ -285,9 +282,7 @@ def _interval(errors: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
     return float(np.sqrt(low[0])), float(np.sqrt(high[0]))
 
 
-def _shares_interval(
-    sums: NDArray[Any], sizes: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _shares_interval(sums: NDArray[Any], sizes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """95 % percentile bootstrap of sum / size over units, for each column of sums; NaN for fewer than five units."""
     if len(sizes) < _FEWEST_UNITS:
         nothing = np.full(sums.shape[1], np.nan)
@@ -358,7 +353,7 @@ def loss_rows(found: Round, noise: str, batch_size: int) -> list[Row]:
 
 def _parts(steps: int) -> Iterator[tuple[int, int]]:
     edges = np.unique(np.linspace(0, steps, min(_CURVE_POINTS, steps) + 1).round().astype(int)).tolist()
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from itertools.pairwise(edges)
 
 
 def _slope(losses: Sequence[float]) -> float:

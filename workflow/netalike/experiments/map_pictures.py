@@ -108,7 +108,10 @@ def write_pictures(pictures: MapPictures, path: str | Path) -> None:
 def _packed(name: str, polygons: Sequence[NDArray[np.float64]]) -> dict[str, NDArray[Any]]:
     """Lay polygons of different lengths one after the other, with their lengths."""
     points = np.concatenate(list(polygons)) if polygons else np.zeros((0, 2))
-    return {f"{name}/points": points, f"{name}/lengths": np.array([len(polygon) for polygon in polygons], dtype=np.int64)}
+    return {
+        f"{name}/points": points,
+        f"{name}/lengths": np.array([len(polygon) for polygon in polygons], dtype=np.int64),
+    }
 
 
 def _unpacked(arrays: Mapping[str, NDArray[Any]], name: str) -> Polygons:

@@ -103,7 +103,7 @@ def _corners(scene: Scene, seed: list[int]) -> list[tuple[int, NDArray[np.int64]
         # the centre pixel of the 4 x 4 output is the third one, and covers 62 to 63
         corner = np.floor(centroid(label)).astype(np.int64) - PATCH_SIZE // 2
         fits = (corner >= 0).all() and (corner <= last).all()
-        if fits and inside([label], *corner.tolist(), PATCH_SIZE, PATCH_SIZE).all():
+        if fits and inside([label], float(corner[0]), float(corner[1]), PATCH_SIZE, PATCH_SIZE).all():
             found.append((int(building), corner))
     return found
 

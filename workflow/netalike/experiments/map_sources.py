@@ -89,7 +89,9 @@ def _inria(study: Mapping[str, Any], root: Path, seed: int) -> tuple[list[Scene]
 def _split(scenes: Sequence[Scene], share: float, seed: int) -> tuple[list[Scene], list[Scene]]:
     """Split whole images at random."""
     if len(scenes) < 2:
-        raise NetalikeError(f"{len(scenes)} image cannot be split into training and test images: at least 2 are needed.")
+        raise NetalikeError(
+            f"{len(scenes)} image cannot be split into training and test images: at least 2 are needed."
+        )
     count = min(len(scenes) - 1, max(1, round(share * len(scenes))))
     chosen = set(np.random.default_rng(seed).permutation(len(scenes))[:count].tolist())
     train = [scene for i, scene in enumerate(scenes) if i not in chosen]

@@ -93,7 +93,8 @@ def input_size_for(wanted: int) -> int:
     -------
     int
     """
-    return _SMALLEST_INPUT + _STEP * max(0, math.ceil((wanted - (_SMALLEST_INPUT - BORDER)) / _STEP))
+    steps: int = max(0, math.ceil((wanted - (_SMALLEST_INPUT - BORDER)) / _STEP))
+    return _SMALLEST_INPUT + _STEP * steps
 
 
 @keras.saving.register_keras_serializable(package="netalike")

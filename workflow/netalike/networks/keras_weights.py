@@ -61,8 +61,8 @@ def set_variables(
         if value is None or value.shape != tuple(variable.shape):
             shape = "nothing" if value is None else f"shape {value.shape}"
             raise BadFileError(
-                f"{path} does not fit this network: for {variable.path} of shape {tuple(variable.shape)} it has {shape}. "
-                "Build the network with the widths that the file was made with."
+                f"{path} does not fit this network: for {variable.path} of shape {tuple(variable.shape)} it has "
+                f"{shape}. Build the network with the widths that the file was made with."
             )
         found.append(value)
     if len(stored) != len(variables):
@@ -135,8 +135,8 @@ def read_arrays(
     arrays, told = _contents(Path(path))
     if told.get("format") != file_format:
         raise BadFileError(
-            f"{path} is {told.get('format', 'no file of netalike')!r}, expected {file_format!r}: choose another path, or "
-            "remove it."
+            f"{path} is {told.get('format', 'no file of netalike')!r}, expected {file_format!r}: choose another path, "
+            "or remove it."
         )
     if identity is not None:
         _refuse_another(Path(path), told.get("identity", {}), json.loads(json.dumps(dict(identity))))
@@ -168,7 +168,9 @@ def _contents(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             told = json.loads((file.metadata() or {}).get(_KEY, "{}"))
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
     except (safetensors.SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise BadFileError(f"{path} is not a readable file of weights ({error}): remove it, and make it again.") from error
+        raise BadFileError(
+            f"{path} is not a readable file of weights ({error}): remove it, and make it again."
+        ) from error
     return arrays, told
 
 
@@ -180,6 +182,6 @@ def _refuse_another(path: Path, stored: Mapping[str, Any], wanted: Mapping[str, 
     ]
     if differing:
         raise NetalikeError(
-            f"{path} belongs to something else; different: {', '.join(differing)}. Ask for the same again to go on with "
-            "it, or remove the file to begin anew."
+            f"{path} belongs to something else; different: {', '.join(differing)}. Ask for the same again to go on "
+            "with it, or remove the file to begin anew."
         )

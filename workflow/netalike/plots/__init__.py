@@ -9,6 +9,14 @@ from netalike.plots.demonstration import demonstration
 from netalike.plots.heatmaps import heatmap_size, layer_heatmap, layer_heatmap_grid, layer_matrix
 from netalike.plots.identities import identities
 from netalike.plots.labels import label_points
+from netalike.plots.map_alignment import (
+    map_alignment_accuracy,
+    map_alignment_denoising,
+    map_alignment_error,
+    map_alignment_facts,
+    map_alignment_training,
+)
+from netalike.plots.map_pictures import map_alignment_counts, map_alignment_neighbours, map_alignment_overlay
 from netalike.plots.population import ood
 from netalike.plots.random_networks import explained_by_depth, random_by_depth
 from netalike.plots.separation import roc_curve, separation
@@ -31,6 +39,14 @@ __all__ = [
     "layer_heatmap_grid",
     "layer_matrix",
     "load_card",
+    "map_alignment_accuracy",
+    "map_alignment_counts",
+    "map_alignment_denoising",
+    "map_alignment_error",
+    "map_alignment_facts",
+    "map_alignment_neighbours",
+    "map_alignment_overlay",
+    "map_alignment_training",
     "measure_by_layer",
     "measure_label",
     "new_figure",

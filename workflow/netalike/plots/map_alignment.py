@@ -26,7 +26,7 @@ _COLOURS = palette(10)
 # kind of label noise -> its look
 NOISES: Mapping[str, Look] = {
     "independent": Look("independent noise", _COLOURS[0], "o", "-"),
-    "smooth": Look("smooth and independent noise", _COLOURS[2], "s", "--"),
+    "smooth": Look("smooth noise", _COLOURS[2], "s", "--"),
     "bias": Look("constant bias", _COLOURS[3], "^", "-."),
     "clean": Look("no noise added", GREY, "D", ":"),
 }
@@ -293,7 +293,7 @@ def _draw_curve(ax: Axes, rows: pd.DataFrame, number: int) -> None:
     means = rows.groupby("x")[["value", "low", "high"]].mean()
     if means["low"].notna().any():
         ax.fill_between(means.index, means["low"], means["high"], color=_round_colour(number), alpha=0.18, linewidth=0)
-    ax.plot(means.index, means["value"], color=_round_colour(number), linestyle=_ROUND_LINES[number % 5])  # type: ignore[arg-type]
+    ax.plot(means.index, means["value"], color=_round_colour(number), linestyle=_ROUND_LINES[number % 5])
 
 
 def _round_colour(number: int) -> object:
@@ -320,7 +320,7 @@ def _draw_patches(ax: Axes, rows: pd.DataFrame, look: Look) -> None:
     # predicted: of both directions together, as the true one is
     predicted, true = (_values(rows, noise, "averaged_noise", estimator) for estimator in ("predicted", "true"))
     ax.plot(predicted, true, look.marker, color=look.colour, alpha=0.5, markersize=4, markeredgewidth=0)
-    ax.set_xlabel("predicted for independent noise (pixels)")
+    ax.set_xlabel("predicted, if the noise is\nindependent (pixels)")
 
 
 def _draw_bars(ax: Axes, rows: pd.DataFrame, noise: str) -> None:

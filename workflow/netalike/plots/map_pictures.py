@@ -164,14 +164,14 @@ def _draw_scene(
     ax.imshow(part, extent=(column, column + part.shape[1], row + part.shape[0], row), interpolation="nearest")
     for outlines, edge, width in ((overlay.truth, _TRUTH, 2.2), (polygons, colour, 1.4)):
         points = [polygon[:, ::-1] for polygon in outlines]
-        ax.add_collection(PolyCollection(points, facecolors="none", edgecolors=edge, linewidths=width))  # type: ignore[arg-type]
+        ax.add_collection(PolyCollection(points, facecolors="none", edgecolors=edge, linewidths=width))
     ax.set(xlim=(column, column + part.shape[1]), ylim=(row + part.shape[0], row), xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set_visible(False)
 
 
 def _error_in(overlay: Overlay, polygons: Sequence[NDArray[np.float64]], corner: tuple[int, int], crop: int) -> str:
-    seen = np.flatnonzero(overlapping(overlay.truth, *corner, crop, crop))
+    seen = np.flatnonzero(overlapping(overlay.truth, *corner, crop, crop)).tolist()
     errors = vertex_errors([polygons[i] for i in seen], [overlay.truth[i] for i in seen])
     return f"{rms(errors):.2f} px"
 

@@ -156,9 +156,10 @@ class MapTrainer:
         self._update = tf.function(self._losses_of_update)
         self._fresh = [variable.numpy() for variable in self.optimizer.variables]
 
-    def begin(self, seed: int) -> None:
-        """Give the network the initial weights of a seed, and forget what the optimiser knew."""
-        set_all(self.model.variables, [variable.numpy() for variable in double_unet(self.widths, seed).variables])
+    def begin(self, seed: int, fresh: bool = True) -> None:
+        """Give the network the initial weights of a seed, if it is to be fresh; forget what the optimiser knew."""
+        if fresh:
+            set_all(self.model.variables, [variable.numpy() for variable in double_unet(self.widths, seed).variables])
         set_all(self.optimizer.variables, self._fresh)
 
     def step(self, number: int, batch: Batch) -> list[float]:
@@ -191,6 +192,7 @@ def train_map_alignment(
     checkpoint: str | Path | None = None,
     title: str = "Training",
     trainer: MapTrainer | None = None,
+    fresh: bool = True,
 ) -> tuple[Any, MapHistory]:
     """Train a double U-Net on the labels of scenes, or go on with a training that was cut off.
 
@@ -210,6 +212,8 @@ def train_map_alignment(
         Of the progress bar.
     trainer : MapTrainer, optional
         With the same settings and widths: saves compiling the step again, but its network is overwritten.
+    fresh : bool
+        False goes on from the weights that the network of the trainer has, with an optimiser that knows nothing.
 
     Returns
     -------
@@ -231,7 +235,7 @@ def train_map_alignment(
     """
     maker = PatchMaker(scenes, settings, seed)
     trainer = trainer or MapTrainer(settings, widths)
-    trainer.begin(seed)
+    trainer.begin(seed, fresh)
     history = MapHistory()
     path = Path(checkpoint) if checkpoint else None
     identity = training_identity(scenes, settings, trainer.widths, seed)
@@ -246,9 +250,7 @@ def train_map_alignment(
     return trainer.model, history
 
 
-def training_identity(
-    scenes: Sequence[Scene], settings: MapTraining, widths: Widths, seed: int
-) -> dict[str, Any]:
+def training_identity(scenes: Sequence[Scene], settings: MapTraining, widths: Widths, seed: int) -> dict[str, Any]:
     """Say what a training is of, so that a checkpoint is not continued with another one.
 
     Parameters

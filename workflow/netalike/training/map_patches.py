@@ -160,8 +160,9 @@ class PatchMaker:
     def _displace(self, number: int) -> _Displaced:
         if number not in self._displaced:
             scene = self._scenes[number]
+            height, width = scene.image.shape[:2]
             seed = int(np.random.SeedSequence([self._seed, 2, self._epoch, number]).generate_state(1)[0])
-            field = displacement_field(seed, *scene.image.shape[:2], amplitude=self._settings.amplitude)
+            field = displacement_field(seed, height, width, amplitude=self._settings.amplitude)
             self._displaced[number] = _Displaced(field, displaced(scene.labels, field))
         return self._displaced[number]
 
@@ -175,14 +176,13 @@ class PatchMaker:
         patch = self._cut(number, corner, [moved.polygons[i] for i in kept], moved.field)
         return self._augmented(patch, generator)
 
-    def _corner(
-        self, generator: np.random.Generator, inside: NDArray[np.float64], scene: Scene
-    ) -> NDArray[np.int64]:
+    def _corner(self, generator: np.random.Generator, inside: NDArray[np.float64], scene: Scene) -> NDArray[np.int64]:
         """Place the output of a patch so that a point lies in it."""
         middle = np.round(inside).astype(np.int64)
         free = np.array(scene.image.shape[:2]) - self._output
         shift = generator.integers(0, self._output, size=2)
-        return np.clip(middle - shift, 0, free)
+        corner: NDArray[np.int64] = np.clip(middle - shift, 0, free)
+        return corner
 
     def _cut(self, number: int, corner: NDArray[np.int64], polygons: _Polygons, field: _Floats) -> Batch:
         size, output = self._settings.input_size, self._output
@@ -199,6 +199,8 @@ class PatchMaker:
     def _augmented(self, patch: Batch, generator: np.random.Generator) -> Batch:
         quarters, mirrored = int(generator.integers(4)), bool(generator.integers(2))
         image = _relit(patch.image, generator) if self._settings.photometric else patch.image
+        if not self._settings.turns:
+            return patch._replace(image=image)
         return Batch(
             turned(image, quarters, mirrored),
             turned(patch.polygons, quarters, mirrored),
@@ -232,13 +234,14 @@ def _relit(image: _Floats, generator: np.random.Generator) -> _Floats:
     brightness = generator.uniform(-_BRIGHTNESS, _BRIGHTNESS)
     contrast, saturation = generator.uniform(*_CONTRAST, size=2)
     grey = image @ _LUMA
-    image = grey[..., None] + np.float32(saturation) * (image - grey[..., None])
+    image = (grey[..., None] + np.float32(saturation) * (image - grey[..., None])).astype(np.float32)
     middle = image.mean(dtype=np.float32)
-    return np.clip((image - middle) * np.float32(contrast) + middle + np.float32(brightness), -1, 1)
+    relit: _Floats = np.clip((image - middle) * np.float32(contrast) + middle + np.float32(brightness), -1, 1)
+    return relit
 
 
 def _touching(polygons: _Polygons, corner: NDArray[np.int64], size: int) -> list[int]:
-    return [int(i) for i in np.flatnonzero(overlapping(polygons, *corner.tolist(), size, size))]
+    return [int(i) for i in np.flatnonzero(overlapping(polygons, float(corner[0]), float(corner[1]), size, size))]
 
 
 def _refuse_small(scene: Scene, output: int) -> None:

@@ -61,8 +61,8 @@ def train_rounds(
     settings : MapTraining
         Of each round.
     rounds : int
-        In each, a new network is trained: in the first on the original labels, later on what the round before made of
-        them.
+        In each, a new network is trained (or, with `start` previous, the one before on and on): in the first on the
+        original labels, later on what the round before made of them.
     widths : Widths, optional
     seed : int
         Round r uses a seed of its own, made of this one and r.
@@ -86,7 +86,8 @@ def train_rounds(
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0] % 2**31)
         file = Path(checkpoints) / f"round-{number}.safetensors" if checkpoints else None
         title = f"Training, round {number} of {rounds}"
-        model, history = train_map_alignment(learned, settings, widths, own_seed, file, title, trainer)
+        fresh = number == 1 or settings.start == "new"
+        model, history = train_map_alignment(learned, settings, widths, own_seed, file, title, trainer, fresh)
         scenes = progress([*train, *test], f"Aligning, round {number} of {rounds}", unit="scene")
         found = [aligner.align_scene(scene, settings.passes) for scene in scenes]
         yield Round(number, model, history, learned, found[: len(train)], found[len(train) :])

@@ -21,27 +21,44 @@ class MapTraining(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     input_size: int = Field(
-        220, ge=124, description="Pixels of a patch: 124, 140, 156, ...; displacements come out of all but a border of 60."
+        220,
+        ge=124,
+        description="Pixels of a patch: 124, 140, 156, ...; displacements come out of all but a border of 60.",
     )
     batch_size: int = Field(32, ge=1, description="Patches per step.")
     steps: int = Field(100_000, ge=1, description="Training steps of each round.")
     lr: float = Field(1e-4, gt=0, description="Adam's learning rate at the start.")
     lr_schedule: Literal["halved", "cosine"] = Field(
         "halved",
-        description="halved: half the rate after a quarter of the steps, as published; cosine: up over the first 2 % of "
-        "the steps and then down to a hundredth, for short trainings.",
+        description="halved: half the rate after a quarter of the steps, as published; cosine: up over the first 2 % "
+        "of the steps and then down to a hundredth, for short trainings.",
     )
     weight_decay: float = Field(
-        0.0, ge=0, description="Decay of all weights per step, apart from the gradient; the published code's had no effect."
+        0.0,
+        ge=0,
+        description="Decay of all weights per step, apart from the gradient; the published code's had no effect.",
     )
     displacement_weight: float = Field(100.0, ge=0, description="Weight of the displacements in the loss.")
     segmentation_weight: float = Field(50.0, ge=0, description="Weight of the segmentation in the loss.")
     keep_polygons: float = Field(
-        0.1, gt=0, le=1, description="Probability of each polygon but one to stay in a patch; buildings seen together "
-        "tell of each other's noise."
+        0.1,
+        gt=0,
+        le=1,
+        description="Probability of each polygon but one to stay in a patch; buildings seen together "
+        "tell of each other's noise.",
     )
     amplitude: float = Field(4.0, gt=0, le=8, description="Largest displacement that polygons are given, in pixels.")
     photometric: bool = Field(True, description="Whether brightness, contrast and saturation are changed at random.")
+    turns: bool = Field(
+        True,
+        description="Whether patches are turned by quarters and mirrored at random, as published; a bias that is the "
+        "same in all images then points anywhere, and may be taken for noise.",
+    )
+    start: Literal["new", "previous"] = Field(
+        "new",
+        description="What a round after the first starts from: new weights, or those of the round before, for short "
+        "trainings.",
+    )
     fields_every: int = Field(100, ge=1, description="Steps between new displacement fields, one per scene.")
     passes: int = Field(
         3, ge=1, description="Times that an alignment is repeated on its own result; each pass takes away a part of it."
