@@ -93,8 +93,8 @@ def input_size_for(wanted: int) -> int:
     -------
     int
     """
-    steps: int = max(0, math.ceil((wanted - (_SMALLEST_INPUT - BORDER)) / _STEP))
-    return _SMALLEST_INPUT + _STEP * steps
+    steps = max(0, math.ceil((wanted - (_SMALLEST_INPUT - BORDER)) / _STEP))
+    return int(_SMALLEST_INPUT + _STEP * steps)
 
 
 @keras.saving.register_keras_serializable(package="netalike")
