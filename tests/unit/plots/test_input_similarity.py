@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 
 from netalike.errors import NetalikeError, ShapeError
 from netalike.plots import input_similarity
@@ -143,3 +143,14 @@ def test_what_cannot_be_drawn_is_refused():
         nearest_sheet(grey(3), [0], [[7]], [[0.5]])
     with pytest.raises(ShapeError, match=r"got \(1, 2\)"):
         input_similarity.similarity_histograms([[1.0, 0.5]], [0], grey(3))
+
+
+def test_an_outline_ends_where_its_picture_does():
+    reaching = np.array([[-3.0, 4.0], [-3.0, 12.0], [3.0, 12.0], [3.0, 4.0]])
+    figure = nearest_sheet(grey(2), [0], [[1]], [[0.5]], outlines=[[reaching], []])
+    (polygon,) = figure.axes[0].findobj(Polygon)
+    (picture,) = [image for image in figure.axes[0].images if image.get_array().max() == 0]
+    left, right, bottom, top = picture.get_extent()
+    ends = figure.axes[0].transData.inverted().transform(polygon.get_clip_box().get_points())
+    assert (ends.min(0)[0], ends.max(0)[0]) == pytest.approx((left, right))
+    assert sorted((ends.min(0)[1], ends.max(0)[1])) == pytest.approx(sorted((bottom, top)))

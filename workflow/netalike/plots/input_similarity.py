@@ -189,8 +189,10 @@ def _place(
     top = corner[1] + (_CELL - scale * height) / 2
     extent = (left, left + scale * width, top + scale * height, top)
     ax.imshow(picture, extent=extent, aspect="auto", **_grey(picture))
+    frame = Rectangle((left, top), scale * width, scale * height, transform=ax.transData)
     for polygon in polygons:
-        ax.fill(left + scale * polygon[:, 1], top + scale * polygon[:, 0], **_LINE_OF_POLYGON)
+        for drawn in ax.fill(left + scale * polygon[:, 1], top + scale * polygon[:, 0], **_LINE_OF_POLYGON):
+            drawn.set_clip_path(frame)  # all cells are in one axes: a polygon may reach past its picture
     look: dict[str, Any] = {"edgecolor": "black" if is_source else GREY, "linewidth": 1.6 if is_source else 0.5}
     ax.add_patch(Rectangle((left, top), scale * width, scale * height, facecolor="none", **look))
 
