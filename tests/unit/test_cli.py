@@ -279,3 +279,9 @@ def test_fetch_takes_the_authors_networks_from_a_mirror(mirror, capsys, tmp_path
     arguments = ["fetch", "resnet20_w1-authors", "--data", tmp_path, "--mirror", mirror, "--offline", "--json"]
     files = json.loads(run(capsys, *arguments))["files"]
     assert files == [str(tmp_path / "networks" / "resnet20_w1" / f"in{k}-gn{k}.pt") for k in (0, 1)]
+
+
+@pytest.mark.mirror
+def test_fetch_takes_the_aerial_images_from_a_mirror(mirror, capsys, tmp_path):
+    told = json.loads(run(capsys, "fetch", "aerial", "--data", tmp_path, "--mirror", mirror, "--offline", "--json"))
+    assert {file.rpartition("/")[2] for file in told["files"]} >= {"buildings.geojson", "mosaic.png"}

@@ -259,7 +259,12 @@ def fetch_command(
     """Fetch what is missing of a data set or of published networks, and check it."""
     from netalike import data
 
-    if name in data.published.collections():
+    if name == "aerial":
+        from netalike.data.aerial import fetch_aerial
+
+        # its publisher has the tiles alone: they are put together here
+        found = sorted(fetch_aerial(data_root, mirror, offline).iterdir())
+    elif name in data.published.collections():
         found = [data.fetch_file(file, data_root, mirror, offline) for file in data.published.files(name)]
     elif name in data.names():
         found = data.fetch(name, data_root, mirror, offline)

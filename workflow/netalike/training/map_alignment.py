@@ -20,10 +20,10 @@ from netalike.progress import progress
 from netalike.training.map_patches import BORDER, Batch, PatchMaker
 from netalike.training.map_settings import MapTraining, learning_rate, level_coefficients
 
-# fill, edge, vertex
-_POLYGON_WEIGHTS = (0.1, 1.0, 10.0)
-# background, fill, edge, vertex
-_CLASS_WEIGHTS = (0.05, 0.1, 1.0, 10.0)
+# of the displacement's error: fill, edge, vertex
+_POLYGON_WEIGHTS = {"published": (0.1, 1.0, 10.0), "even": (1.0, 1.0, 1.0)}
+# of the segmentation's error: background, fill, edge, vertex
+_CLASS_WEIGHTS = {"published": (0.05, 0.1, 1.0, 10.0), "even": (1.0, 1.0, 1.0, 1.0)}
 LOSSES = ("total", "displacement", "zero_displacement", "segmentation")
 _FORMAT = "netalike map training 1"
 
@@ -76,21 +76,22 @@ def prepare_tensorflow(threads: int = 1) -> None:
 # ---- the loss --------------------------------------------------------------------------------------------------------
 
 
-def pixel_weights(polygons: Any) -> Any:
+def pixel_weights(polygons: Any, kind: str = "published") -> Any:
     """Weigh the pixels of the input polygons.
 
     Parameters
     ----------
     polygons : tensor, shape (b, o, o, 3)
         Fill, edges and vertices of the input, where the output is.
+    kind : {"published", "even"}
 
     Returns
     -------
     tensor, shape (b, o, o)
-        0.1 fill + 1 edge + 10 vertex, each channel divided by its sum over the patch.
+        0.1 fill + 1 edge + 10 vertex (published), or all alike, each channel divided by its sum over the patch.
     """
     sums = tf.reduce_sum(polygons, axis=(1, 2), keepdims=True)
-    return tf.reduce_sum(tf.math.divide_no_nan(polygons, sums) * tf.constant(_POLYGON_WEIGHTS), axis=-1)
+    return tf.reduce_sum(tf.math.divide_no_nan(polygons, sums) * tf.constant(_POLYGON_WEIGHTS[kind]), axis=-1)
 
 
 def displacement_losses(predicted: Any, wanted: Any, weights: Any) -> Any:
@@ -111,7 +112,7 @@ def displacement_losses(predicted: Any, wanted: Any, weights: Any) -> Any:
     return tf.math.divide_no_nan(tf.reduce_sum(squares * weights[:, None], axis=(0, 2, 3)), tf.reduce_sum(weights))
 
 
-def segmentation_losses(logits: Any, wanted: Any) -> Any:
+def segmentation_losses(logits: Any, wanted: Any, kind: str = "published") -> Any:
     """Return the weighted sigmoid cross-entropy of each level, averaged over pixels and classes.
 
     Parameters
@@ -120,6 +121,8 @@ def segmentation_losses(logits: Any, wanted: Any) -> Any:
         Of background, fill, edge and vertex.
     wanted : tensor, shape (b, o, o, 3)
         Fill, edge and vertex; the background is the product of what each leaves.
+    kind : {"published", "even"}
+        Weights of the classes: 0.05, 0.1, 1 and 10, or all 1.
 
     Returns
     -------
@@ -127,7 +130,7 @@ def segmentation_losses(logits: Any, wanted: Any) -> Any:
     """
     background = tf.reduce_prod(1.0 - wanted, axis=-1, keepdims=True)
     classes = tf.broadcast_to(tf.concat([background, wanted], axis=-1)[:, None], tf.shape(logits))
-    entropy = tf.nn.sigmoid_cross_entropy_with_logits(classes, logits) * tf.constant(_CLASS_WEIGHTS)
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(classes, logits) * tf.constant(_CLASS_WEIGHTS[kind])
     return tf.reduce_mean(entropy, axis=(0, 2, 3, 4))
 
 
@@ -170,12 +173,13 @@ class MapTrainer:
         return [float(loss) for loss in losses.numpy()]
 
     def _losses_of_update(self, image: Any, polygons: Any, wanted: Any, classes: Any, coefficients: Any) -> Any:
-        weights = pixel_weights(polygons[:, BORDER:-BORDER, BORDER:-BORDER])
+        kind = self.settings.pixel_weights
+        weights = pixel_weights(polygons[:, BORDER:-BORDER, BORDER:-BORDER], kind)
         with tf.GradientTape() as tape:
             outputs = self.trained({"image": image, "polygons": polygons}, training=True)
             predicted = outputs["displacement"] if self.segments else outputs
             moved = displacement_losses(predicted, wanted, weights)
-            named = segmentation_losses(outputs["segmentation"], classes) if self.segments else tf.zeros(HEADS)
+            named = segmentation_losses(outputs["segmentation"], classes, kind) if self.segments else tf.zeros(HEADS)
             total = self.settings.displacement_weight * tf.reduce_sum(coefficients * moved)
             total += self.settings.segmentation_weight * tf.reduce_sum(coefficients * named)
         gradients = tape.gradient(total, self.variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)

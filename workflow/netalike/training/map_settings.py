@@ -40,6 +40,11 @@ class MapTraining(BaseModel):
     )
     displacement_weight: float = Field(100.0, ge=0, description="Weight of the displacements in the loss.")
     segmentation_weight: float = Field(50.0, ge=0, description="Weight of the segmentation in the loss.")
+    pixel_weights: Literal["published", "even"] = Field(
+        "published",
+        description="What the loss looks at. published: mostly the vertices, 10 to 1 for edges and 0.1 for the fill; even: "
+        "fill, edges and vertices alike, which a network learns from much sooner.",
+    )
     keep_polygons: float = Field(
         0.1,
         gt=0,
