@@ -186,6 +186,23 @@ def test_each_round_aligns_the_original_labels_and_learns_from_the_last():
     assert not np.array_equal(early[0], weights_of(second.model)[0])
 
 
+def test_a_round_may_go_on_from_the_weights_of_the_one_before():
+    """At a rate of nearly nothing, what a round starts from is what it ends with."""
+    train, still = noisy(scenes()), SETTINGS.model_copy(update={"lr": 1e-12})
+    for start, is_same in (("previous", True), ("new", False)):
+        rounds = train_rounds(train, [], still.model_copy(update={"start": start}), rounds=2, widths=SMALL, seed=0)
+        first, second = (weights_of(found.model)[0].copy() for found in rounds)
+        assert np.allclose(first, second, atol=1e-6) is is_same
+
+
+def test_even_weights_look_at_fill_edges_and_vertices_alike():
+    polygons = np.zeros((1, 4, 4, 3), np.float32)
+    polygons[0, :2, :, 0], polygons[0, 2, :, 1], polygons[0, 3, 0, 2] = 1, 1, 1  # 8, 4 and 1 pixels
+    even, published = (pixel_weights(polygons, kind).numpy()[0] for kind in ("even", "published"))
+    assert [even[:2].sum(), even[2].sum(), even[3].sum()] == pytest.approx([1, 1, 1])
+    assert [published[:2].sum(), published[2].sum(), published[3].sum()] == pytest.approx([0.1, 1, 10])
+
+
 def test_offsets_of_labels_are_their_noise():
     (scene,) = noisy(scenes(1), (1.5, -0.5))
     assert np.allclose(label_offsets(scene), [[1.5, -0.5]] * 4)

@@ -42,8 +42,8 @@ class MapTraining(BaseModel):
     segmentation_weight: float = Field(50.0, ge=0, description="Weight of the segmentation in the loss.")
     pixel_weights: Literal["published", "even"] = Field(
         "published",
-        description="What the loss looks at. published: mostly the vertices, 10 to 1 for edges and 0.1 for the fill; even: "
-        "fill, edges and vertices alike, which a network learns from much sooner.",
+        description="What the loss looks at. published: mostly the vertices, 10 to 1 for edges and 0.1 for the fill; "
+        "even: fill, edges and vertices alike.",
     )
     keep_polygons: float = Field(
         0.1,
