@@ -137,10 +137,7 @@ def similarity_command(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find how many similar images each image has to a network, and which ones.
-
-    Two images are similar to a network where a training step on one changes its outputs for the other.
-    """
+    """Find how many similar images each image has to a network, and which: by the gradients of its outputs."""
     _use_threads(threads)
     from netalike import networks, similarity_output
 

@@ -73,7 +73,7 @@ def test_weights_that_are_not_published_need_no_fetching(tmp_path):
         fetch_published(weights, place)
     assert not (tmp_path / "root").exists()
     with pytest.raises(
-        UnknownNameError, match=r"collection of networks 'tiny10-author': .*Did you mean 'tiny10-authors'"
+        UnknownNameError, match=r"collection of networks or images 'tiny10-author': .*Did you mean 'tiny10-authors'"
     ):
         fetch_published("published:tiny10-author", place)
 
