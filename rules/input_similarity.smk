@@ -10,6 +10,8 @@ wildcard_constraints:
 
 # The toy problem: one job trains, in one loop, all networks of a study that have one number of samples.
 rule train_toys:
+    input:
+        [],
     output:
         networks="results/input_similarity/toy_{study}/networks-n{n}.safetensors",
     log:
@@ -56,6 +58,8 @@ rule measure_toys:
 
 # What holds exactly: steps, bounds, layer products, fast counts, back ends.
 rule check_gradients:
+    input:
+        [],
     output:
         measurements="results/input_similarity/gradient_identities_{study}/measurements.parquet",
     log:
