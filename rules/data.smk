@@ -32,7 +32,7 @@ rule fetch_aerial:
     log:
         "logs/data/fetch_aerial.log",
     benchmark:
-        "results/cost/data/fetch_aerial.tsv"
+        "results/cost/data/fetch_aerial/aerial.tsv"
     conda:
         "../envs/torch.yaml"
     threads: 1
