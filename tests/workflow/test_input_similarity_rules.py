@@ -29,6 +29,12 @@ def test_a_kind_of_noise_is_a_job(snakemake):
     assert jobs_of(done.stdout + done.stderr)["align_maps"] == 6
 
 
+def test_without_patches_their_similarity_is_not_drawn(snakemake):
+    done = snakemake("-n", "input_similarity", "--config", "input_similarity={map_alignments: {scenes: {patches: 0}}}")
+    drawn = {name for name in jobs_of(done.stdout + done.stderr) if name.startswith("plot_map_alignment")}
+    assert drawn == {f"plot_map_alignment_{name}" for name in ("error", "accuracy", "training", "overlay")}
+
+
 def test_real_tiles_are_fetched_once(snakemake):
     tiles = "input_similarity={map_alignments: {scenes: {source: tiles, noise: [independent, clean]}}}"
     done = snakemake("-n", "input_similarity", "--config", tiles)

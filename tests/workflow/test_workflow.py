@@ -53,11 +53,11 @@ input_similarity:
     digits: {seeds: 2, steps: 4, evaluate_every: 2, n_validation: 50}
   map_alignments:
     scenes:
-      scenes: {n_train: 1, n_test: 1, size: 160}
+      scenes: {n_train: 2, n_test: 1, size: 256}
       noise: [independent]
       training: {input_size: 140, batch_size: 1, steps: 2, fields_every: 2}
       rounds: 1
-      patches: 4
+      patches: 8
 stitching:
   layers:
     tiny10-digits:

@@ -130,3 +130,10 @@ class MapAlignmentStudy(OwnNetworks):
     def fetched(self) -> str | None:
         """The aerial images, where they are the 48 tiles of Banepa."""
         return "aerial" if self.source == "tiles" and self.tiles.folder is None else None
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures that a study of these settings has: without patches, none of their similarity."""
+        of_labels = ("error", "accuracy", "training", "overlay")
+        of_patches = ("denoising", "counts", "neighbours", "facts") if self.patches else ()
+        return tuple(f"map_alignment_{name}" for name in (*of_labels, *of_patches))
