@@ -28,7 +28,7 @@ install: $(INSTALLED)  ## make .venv and install everything pinned
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11, or name one, as in make PYTHON=python3.12 results"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[torch,tensorflow,report,workflow,dev,browser,benchmarks]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[torch,tensorflow,brainiak,report,workflow,dev,browser,benchmarks]'
 	@touch $@
 
 results: $(INSTALLED)  ## run the workflow (PRESET=standard for more); a second call does nothing
@@ -62,6 +62,8 @@ benchmarks: $(INSTALLED)  ## our code beside its peers, into results/benchmarks
 	$(BIN)/python benchmarks/measures.py
 	$(BIN)/python benchmarks/stitching.py
 	$(BIN)/python benchmarks/gradients.py
+	$(BIN)/python benchmarks/alignment.py
+	$(BIN)/python benchmarks/inversion.py
 
 clean:  ## remove results and logs, keep data and the environment
 	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name reference -exec rm -rf {} +

@@ -64,6 +64,7 @@ include: "rules/networks.smk"
 include: "rules/input_similarity.smk"
 include: "rules/deconfounded_cka.smk"
 include: "rules/stitching.smk"
+include: "rules/shared_response.smk"
 include: "rules/figures.smk"
 include: "rules/comparison.smk"
 include: "rules/report.smk"
@@ -74,6 +75,7 @@ localrules:
     input_similarity,
     deconfounded_cka,
     stitching,
+    shared_response,
     comparison,
 
 
@@ -97,6 +99,12 @@ rule deconfounded_cka:
 rule stitching:
     input:
         paper_figures("stitching"),
+
+
+rule shared_response:
+    input:
+        paper_figures("shared_response"),
+        animations(),
 
 
 rule comparison:

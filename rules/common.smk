@@ -41,11 +41,18 @@ PAPERS = {
         "layers": settings.stitching.layers,
         "sweeps": settings.stitching.sweeps,
     },
+    "shared_response": {
+        "simulation": settings.shared_response.simulations,
+        "alignment_identities": dict(list(settings.shared_response.simulations.items())[:1]),
+        "alignment": settings.shared_response.alignments,
+        "aligned_families": settings.shared_response.aligned_families,
+    },
 }
 PAPER_WORDS = {
     "input_similarity": "Input similarity",
     "deconfounded_cka": "Deconfounded CKA",
     "stitching": "Stitching",
+    "shared_response": "Shared response model",
 }
 STUDIES = {kind: studies for kinds in PAPERS.values() for kind, studies in kinds.items()}
 PAPER_OF = {kind: paper for paper, kinds in PAPERS.items() for kind in kinds}
@@ -63,16 +70,39 @@ STUDY_RULES = {
     "ood": ["evaluate_population", "compare_population"],
     "demonstration": ["demonstrate"],
     "identities": ["check_identities"],
+    "alignment_identities": ["check_alignment"],
+    "alignment": ["align_networks"],
+    "aligned_families": ["align_families"],
 }
-# kind of study -> the rule that measures it in portions, and what a portion's file is called
+
+
+def chunks(items, size):
+    """The portions of a list, by their numbers."""
+    return {str(part): items[start : start + size] for part, start in enumerate(range(0, len(items), size))}
+
+
+# kind of study -> the rule that measures it in portions, what a portion's file is called, and a study's portions by name
 PORTION_RULES = {
-    "similarity_term": ["train_with_similarity", "seeds"],
-    "map_alignment": ["align_maps", "labels"],
-    "transfer": ["transfer_networks", "networks"],
-    "layers": ["stitch_pairs", "pairs"],
-    "sweeps": ["sweep_stitches", "pairs"],
+    "similarity_term": ("train_with_similarity", "seeds", lambda study: chunks(study.seeds, study.seeds_per_job)),
+    "map_alignment": (
+        "align_maps",
+        "labels",
+        lambda study: {f"{noise}-{seed}": (noise, seed) for noise in study.noise for seed in study.seeds},
+    ),
+    "transfer": (
+        "transfer_networks",
+        "networks",
+        lambda study: chunks(settings.study_networks(study), study.networks_per_job),
+    ),
+    "layers": ("stitch_pairs", "pairs", lambda study: chunks(settings.study_pairs(study), study.pairs_per_job)),
+    "sweeps": ("sweep_stitches", "pairs", lambda study: chunks(settings.study_pairs(study), study.pairs_per_job)),
+    "simulation": (
+        "simulate_alignment",
+        "repeats",
+        lambda study: chunks(range(study.repeats), study.repeats_per_job),
+    ),
 }
-# figure -> the kind of study that it is of, and what Snakemake's report calls it
+# figure -> the kinds of study that it is of, separated by a space, and what Snakemake's report calls it
 STUDY_FIGURES = {
     "toy_curvature": ("toy", "soft counts by position, curvature and frequency"),
     "toy_measures": ("toy", "every count by frequency"),
@@ -102,6 +132,25 @@ STUDY_FIGURES = {
     "stitching_ranks": ("sweeps", "rank of the stitching layer"),
     "stitching_training": ("sweeps", "CKA against relative accuracy along training"),
     "stitching_masks": ("sweeps", "masks, targets and sparsity"),
+    "simulation_bars": ("simulation", "between-network similarity of rotated and permuted copies"),
+    "simulation_rsms": ("simulation", "similarity matrices of copies, before and after alignment"),
+    "alignment_identities": ("alignment_identities", "recovered rotations, and agreement with BrainIAK"),
+    "shared_panel": ("alignment aligned_families", "similarity matrices within and between networks"),
+    "shared_development": ("alignment", "similarity of similarities over training"),
+    "shared_variance": ("alignment aligned_families", "variance explained by a shared response, by layer"),
+    "shared_consistency": ("alignment aligned_families", "consistency of similarity matrices, by layer"),
+    "shared_classes": ("alignment aligned_families", "similarity of classes, by layer and epoch"),
+    "shared_trajectories": ("alignment aligned_families", "trajectories before and after alignment"),
+}
+# kind of study -> the figures that show pictures beside rows, and a study's files of pictures
+PICTURES = {
+    "map_alignment": (
+        ("map_alignment_overlay", "map_alignment_counts", "map_alignment_neighbours"),
+        lambda study: [f"labels-{noise}-{study.seeds[0]}" for noise in study.noise],
+    ),
+    "simulation": (("simulation_rsms",), lambda study: ["repeats-0"]),
+    "alignment": (("shared_panel", "shared_trajectories"), lambda study: ["pictures"]),
+    "aligned_families": (("shared_panel", "shared_trajectories"), lambda study: ["pictures"]),
 }
 
 
@@ -226,30 +275,13 @@ def study_params(kind, *left_out):
 
 
 def portions(kind, study):
-    """What one job after the other measures of a study: networks of a transfer, seeds, labels, or pairs of a stitch."""
-    found = STUDIES[kind][study]
-    if kind not in PORTION_RULES:
-        return []
-    if kind == "transfer":
-        items, size = settings.study_networks(found), found.networks_per_job
-    elif kind == "similarity_term":
-        items, size = found.seeds, found.seeds_per_job
-    elif kind == "map_alignment":
-        items, size = [f"{noise}-{seed}" for noise in found.noise for seed in found.seeds], 1
-    else:
-        items, size = settings.study_pairs(found), found.pairs_per_job
-    return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def portion_names(kind, study):
-    """What the files of these portions are called."""
-    found = portions(kind, study)
-    return [job for (job,) in found] if kind == "map_alignment" else [str(chunk) for chunk in range(len(found))]
+    """What one job after the other measures of a study, by name: networks, seeds, labels, or pairs of a stitch."""
+    return PORTION_RULES[kind][2](STUDIES[kind][study]) if kind in PORTION_RULES else {}
 
 
 def portion_of(kind):
     """The portion that a rule's wildcards name."""
-    return lambda wildcards: portions(kind, wildcards.study)[int(wildcards.chunk)]
+    return lambda wildcards: list(portions(kind, wildcards.study)[wildcards.chunk])
 
 
 def pair_weights(kind):
@@ -264,20 +296,43 @@ def toy_networks(wildcards):
     return [f"{folder}/networks-n{n}.safetensors" for n in STUDIES["toy"][wildcards.study].n]
 
 
-def study_pictures(figure, study):
+def study_pictures(kind, figure, study):
     """The pictures that a figure shows beside rows: of map alignment, those of the first seed."""
-    if figure not in ("map_alignment_overlay", "map_alignment_counts", "map_alignment_neighbours"):
+    figures, names = PICTURES.get(kind, ((), None))
+    if figure not in figures:
         return []
-    found = STUDIES["map_alignment"][study]
-    folder = f"results/input_similarity/map_alignment_{study}"
-    return [f"{folder}/labels-{noise}-{found.seeds[0]}.npz" for noise in found.noise]
+    return [f"results/{PAPER_OF[kind]}/{kind}_{study}/{name}.npz" for name in names(STUDIES[kind][study])]
+
+
+# Keys of a study of Keras networks that say how they are aligned, and not how they are trained.
+ALIGNMENT_KEYS = ("n_evaluate", "features", "iterations", "z_score", "centers", "controls", "rsms")
+
+
+def animations():
+    """The moving pictures, beside the figures that show them still."""
+    return [
+        f"results/figures/shared_response/{kind}_{study}/shared_trajectories.gif"
+        for kind in ("alignment", "aligned_families")
+        for study in STUDIES[kind]
+    ]
+
+
+def keras_chunks(study):
+    """The seeds of the Keras networks that one job after the other trains, by number of the job."""
+    found = STUDIES["alignment"][study]
+    return chunks(found.seeds, found.seeds_per_job)
+
+
+def keras_networks(wildcards):
+    folder = f"results/shared_response/alignment_{wildcards.study}"
+    return [f"{folder}/networks-{chunk}" for chunk in keras_chunks(wildcards.study)]
 
 
 def study_measurements(kind, study):
     """The files that hold the rows of a study."""
     names = {"ood": ["accuracies", "similarities"], "transfer": ["domains"]}.get(kind, ["measurements"])
     if kind in PORTION_RULES:
-        parts = [f"{PORTION_RULES[kind][1]}-{chunk}" for chunk in portion_names(kind, study)]
+        parts = [f"{PORTION_RULES[kind][1]}-{chunk}" for chunk in portions(kind, study)]
         names = [*parts, *(names if kind in STUDY_RULES else [])]
     return [f"results/{PAPER_OF[kind]}/{kind}_{study}/{name}.parquet" for name in names]
 
@@ -319,9 +374,11 @@ def _study_jobs(kind, study):
     paper = PAPER_OF[kind]
     whole = [f"{paper}/{name}/{study}" for name in STUDY_RULES.get(kind, [])]
     in_portions = PORTION_RULES.get(kind, [""])[0]
+    if kind == "alignment":
+        whole += [f"{paper}/train_keras/{study}-{chunk}" for chunk in keras_chunks(study)]
     if kind == "toy":
         whole += [f"{paper}/train_toys/{study}-n{n}" for n in STUDIES[kind][study].n]
-    return whole + [f"{paper}/{in_portions}/{study}-{chunk}" for chunk in portion_names(kind, study)]
+    return whole + [f"{paper}/{in_portions}/{study}-{chunk}" for chunk in portions(kind, study)]
 
 
 def _network_jobs():
@@ -347,7 +404,8 @@ def all_figures():
 def study_figures(paper):
     return [
         f"results/figures/{paper}/{kind}_{study}/{figure}.svg"
-        for figure, (kind, _) in STUDY_FIGURES.items()
+        for figure, (kinds, _) in STUDY_FIGURES.items()
+        for kind in kinds.split()
         if PAPER_OF[kind] == paper
         for study, settings_of_study in STUDIES[kind].items()
         if figure == kind or figure in getattr(settings_of_study, "figures", [figure])

@@ -1,13 +1,14 @@
 # The figures of the studies of all papers: one per kind of question, each from the rows of its study and nothing else.
 
-for figure, (kind, words) in STUDY_FIGURES.items():
+for figure, kind, words in [(figure, kind, words) for figure, (kinds, words) in STUDY_FIGURES.items() for kind in kinds.split()]:
 
     rule:
         name:
-            f"plot_{figure}"
+            # the first kind has the figure's name alone
+            f"plot_{figure}" + (f"_of_{kind}" if kind != STUDY_FIGURES[figure][0].split()[0] else "")
         input:
             measurements=lambda wildcards, kind=kind: study_measurements(kind, wildcards.study),
-            pictures=lambda wildcards, figure=figure: study_pictures(figure, wildcards.study),
+            pictures=lambda wildcards, kind=kind, figure=figure: study_pictures(kind, figure, wildcards.study),
         output:
             **figure_files(f"results/figures/{PAPER_OF[kind]}/{kind}_{{study}}/{figure}"),
             figure=report(

@@ -66,6 +66,7 @@ rule build_page:
         measurements=rules.collect_measurements.output.parquet,
         claims=rules.judge_claims.output.parquet,
         cards=lambda wildcards: [figure.replace(".svg", ".json") for figure in all_figures()],
+        animations=animations(),
         networks=[card(network) for network in used_networks()],
         data=[f"results/data/{dataset}.json" for dataset in used_datasets()],
     output:

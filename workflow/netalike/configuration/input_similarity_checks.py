@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netalike.configuration.common_checks import Known, check_dataset, check_repeated
-from netalike.configuration.input_similarity_studies import OwnStudy
+from netalike.configuration.input_similarity_studies import InputSimilarityStudy
 from netalike.configuration.problems import Path, Problem
 from netalike.configuration.similarity_term_study import SimilarityTermStudy
 
 _LISTS = ("frequencies", "n", "seeds", "thresholds", "exponents", "signs", "weights", "masks", "noise")
 
 
-def check_input_similarity(path: Path, study: OwnStudy, known: Known) -> Iterator[Problem]:
+def check_input_similarity(path: Path, study: InputSimilarityStudy, known: Known) -> Iterator[Problem]:
     """Find every mistake of a study that trains its own networks; see `checks.check`."""
     for key in _LISTS:
         given = getattr(study, key, ())

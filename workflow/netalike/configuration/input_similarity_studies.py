@@ -10,8 +10,7 @@ from netalike.configuration.similarity_term_study import SimilarityTermStudy
 from netalike.configuration.studies import PaperSection
 from netalike.configuration.toy_study import ToyStudy
 
-OwnStudy = ToyStudy | SimilarityTermStudy | MapAlignmentStudy
-"""Studies that train networks of their own, and take none of the section `networks`."""
+InputSimilarityStudy = ToyStudy | SimilarityTermStudy | MapAlignmentStudy
 
 
 class InputSimilarity(PaperSection):

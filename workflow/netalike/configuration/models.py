@@ -17,6 +17,7 @@ from netalike.configuration.fields import Layers, Name, Positive, Section, Seeds
 from netalike.configuration.input_similarity_studies import InputSimilarity
 from netalike.configuration.names import BLOCKS, COLLECTIONS, Collection, is_pretrained
 from netalike.configuration.papers import OwnStudy, StitchingStudy, Study
+from netalike.configuration.shared_response_studies import SharedResponsePaper
 from netalike.configuration.stitching_studies import LayerStudy, Stitching
 from netalike.configuration.studies import DeconfoundedCka, Demonstration, PaperSection
 from netalike.training.settings import Settings as TrainingSettings
@@ -333,6 +334,9 @@ class Configuration(Section):
         DeconfoundedCka.model_validate({}), description="The experiments of the deconfounded-CKA paper."
     )
     stitching: Stitching = Field(Stitching.model_validate({}), description="The experiments of the stitching paper.")
+    shared_response: SharedResponsePaper = Field(
+        SharedResponsePaper.model_validate({}), description="The experiments of the shared-response paper."
+    )
     page: PageSettings = Field(PageSettings.model_validate({}), description="The page that a run ends in.")
     resources: ResourceSettings = Field(ResourceSettings.model_validate({}), description="What one job may use.")
 

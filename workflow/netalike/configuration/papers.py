@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from netalike.configuration.input_similarity_studies import OwnStudy
+from netalike.configuration.input_similarity_studies import InputSimilarityStudy
+from netalike.configuration.shared_response_studies import AlignedFamilies, AlignmentStudy, SimulationStudy
 from netalike.configuration.stitching_studies import LayerStudy, SweepStudy
 from netalike.configuration.studies import Demonstration, PopulationStudy, TaskStudy, TransferStudy
 
+OwnStudy = InputSimilarityStudy | SimulationStudy | AlignmentStudy
+"""Studies that train networks of their own, and take none of the section `networks`."""
 StitchingStudy = LayerStudy | SweepStudy
-OnImages = TaskStudy | TransferStudy | PopulationStudy | StitchingStudy
+OnImages = TaskStudy | TransferStudy | PopulationStudy | StitchingStudy | AlignedFamilies
 OfNetworks = OnImages | Demonstration
 Study = OfNetworks | OwnStudy
 

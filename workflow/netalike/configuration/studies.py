@@ -28,7 +28,9 @@ class OfFamilies(Section):
         return self.networks
 
 
-class _OfOneFamily(Section):
+class OfOneFamily(Section):
+    """A study of one family of networks."""
+
     networks: str = Field(
         min_length=1,
         description="A trained family of the section networks, with the task classes.",
@@ -97,7 +99,7 @@ class Discriminator(Section):
     seeds: Seeds = Field((0,), description="One discriminator of each domain per seed.", examples=["0-2"])
 
 
-class TransferStudy(SeenOnImages, _OfOneFamily):
+class TransferStudy(SeenOnImages, OfOneFamily):
     """Networks fine-tuned on shifted domains, compared with the networks that they were before."""
 
     without_effect: ClassVar[frozenset[str]] = frozenset({"networks_per_job"})

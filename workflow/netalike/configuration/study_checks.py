@@ -19,6 +19,8 @@ from netalike.configuration.models import NetworkFamily
 from netalike.configuration.names import layer_names
 from netalike.configuration.papers import OfNetworks, OnImages, OwnStudy, Study
 from netalike.configuration.problems import Path, Problem
+from netalike.configuration.shared_response_checks import check_aligned_family, check_shared_response
+from netalike.configuration.shared_response_studies import AlignedFamilies, AlignmentStudy, SimulationStudy
 from netalike.configuration.stitching_checks import check_stitching
 from netalike.configuration.stitching_studies import LayerStudy, SweepStudy
 from netalike.configuration.studies import Demonstration, PopulationStudy, TaskStudy, TransferStudy
@@ -35,7 +37,10 @@ _EXAMPLE_DOMAIN = "rotation:30"
 def check_study(path: Path, study: Study, known: Known) -> Iterator[Problem]:
     """Find every mistake of a study; see `checks.check`."""
     if isinstance(study, OwnStudy):
-        yield from check_input_similarity(path, study, known)
+        if isinstance(study, SimulationStudy | AlignmentStudy):
+            yield from check_shared_response(path, study, known)
+        else:
+            yield from check_input_similarity(path, study, known)
         return
     yield from check_unknown_families(path, study, known)
     found = list(members(study, known))
@@ -53,6 +58,8 @@ def check_study(path: Path, study: Study, known: Known) -> Iterator[Problem]:
         yield from check_member(path, study, name, family, known)
     if isinstance(study, TransferStudy):
         yield from _check_transfer(path, study, known)
+    elif isinstance(study, AlignedFamilies):
+        yield from check_aligned_family(path, study, known)
     else:
         yield from check_repeated((*path, "networks"), study.networks)
     if isinstance(study, PopulationStudy):

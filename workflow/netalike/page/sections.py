@@ -60,6 +60,8 @@ class Picture:
     rows: str
     configuration: str
     facts: str
+    moving: str = ""
+    """Link to the same as a moving picture, where there is one beside it."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def _picture(card: FigureCard, path: Path, measurements: pd.DataFrame, folder: P
         rows=link_to_rows(card.rows),
         configuration=json.dumps(card.configuration, indent=2, ensure_ascii=False) if card.configuration else "",
         facts=_facts({**card.data, **card.labels}),
+        moving=_link(moving, path, folder) if (moving := path.with_suffix(".gif")).is_file() else "",
     )
 
 

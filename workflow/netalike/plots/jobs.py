@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from netalike.evidence import measurements
 from netalike.plots.captions import caption
@@ -23,6 +25,9 @@ _SECTIONS = {
     "gradient_identities": "toys",
     "similarity_term": "similarity_terms",
     "map_alignment": "map_alignments",
+    "simulation": "simulations",
+    "alignment_identities": "simulations",
+    "alignment": "alignments",
 }
 _SCALARS = ("paper", "experiment", "dataset", "quantity", "estimator")
 
@@ -41,6 +46,23 @@ def rows_of(job: Any) -> pd.DataFrame:
     """
     found = job.input.measurements
     return measurements.read(found if isinstance(found, str) else list(found))
+
+
+def arrays_of(job: Any) -> dict[str, NDArray[Any]]:
+    """Read the one file of pictures (.npz) that a plotting rule gets beside rows.
+
+    Parameters
+    ----------
+    job : object
+        ``snakemake``; its input ``pictures``.
+
+    Returns
+    -------
+    dict of str to array
+    """
+    found = job.input.pictures
+    with np.load(found if isinstance(found, str) else found[0], allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, caption_name: str) -> None:
@@ -65,7 +87,7 @@ def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, captio
         caption=caption(caption_name, snakemake=job),
         category=path.parent.parent.name,
         rule=job.rule,
-        script=f"workflow/scripts/{job.rule}.py",
+        script=f"workflow/scripts/{_script_of(job)}.py",
         command=f"snakemake --cores 2 --force {path}",
         rows=_filter_of(rows),
         n_rows=len(rows),
@@ -78,6 +100,11 @@ def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, captio
         },
     )
     save(figure, path, card)
+
+
+def _script_of(job: Any) -> str:
+    """Several rules may draw one kind of figure: then the script is named after the figure, else after the rule."""
+    return f"plot_{job.params.figure}" if "figure" in dict(job.params.items()) else str(job.rule)
 
 
 def _configuration_of(job: Any, paper: str, folder: str) -> dict[str, Any]:

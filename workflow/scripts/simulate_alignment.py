@@ -1,0 +1,14 @@
+"""Train networks on the exclusive-or problem, copy them rotated and permuted, and align the copies."""
+
+import numpy as np
+
+from netalike.evidence import measurements
+from netalike.experiments.simulation import simulate
+from netalike.scripting import log_to
+
+with log_to(snakemake.log[0], snakemake.threads):
+    study = snakemake.params.study
+    rows, pictures = simulate(study, snakemake.params.repeats, study["seed"])
+    np.savez_compressed(snakemake.output.pictures, **pictures)
+    constants = {"paper": "shared_response", "experiment": f"simulation_{snakemake.wildcards.study}", "dataset": "xor"}
+    measurements.write(rows, snakemake.output.measurements, **constants)
