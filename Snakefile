@@ -65,6 +65,7 @@ include: "rules/input_similarity.smk"
 include: "rules/deconfounded_cka.smk"
 include: "rules/stitching.smk"
 include: "rules/shared_response.smk"
+include: "rules/inversion.smk"
 include: "rules/figures.smk"
 include: "rules/comparison.smk"
 include: "rules/report.smk"
@@ -76,6 +77,7 @@ localrules:
     deconfounded_cka,
     stitching,
     shared_response,
+    inversion,
     comparison,
 
 
@@ -105,6 +107,11 @@ rule shared_response:
     input:
         paper_figures("shared_response"),
         animations(),
+
+
+rule inversion:
+    input:
+        paper_figures("inversion"),
 
 
 rule comparison:

@@ -47,12 +47,16 @@ PAPERS = {
         "alignment": settings.shared_response.alignments,
         "aligned_families": settings.shared_response.aligned_families,
     },
+    "inversion": {
+        "inversion": settings.inversion.inversions,
+    },
 }
 PAPER_WORDS = {
     "input_similarity": "Input similarity",
     "deconfounded_cka": "Deconfounded CKA",
     "stitching": "Stitching",
     "shared_response": "Shared response model",
+    "inversion": "Representation inversion",
 }
 STUDIES = {kind: studies for kinds in PAPERS.values() for kind, studies in kinds.items()}
 PAPER_OF = {kind: paper for paper, kinds in PAPERS.items() for kind in kinds}
@@ -73,6 +77,7 @@ STUDY_RULES = {
     "alignment_identities": ["check_alignment"],
     "alignment": ["align_networks"],
     "aligned_families": ["align_families"],
+    "inversion": ["compare_inverted"],
 }
 
 
@@ -100,6 +105,11 @@ PORTION_RULES = {
         "simulate_alignment",
         "repeats",
         lambda study: chunks(range(study.repeats), study.repeats_per_job),
+    ),
+    "inversion": (
+        "invert_networks",
+        "networks",
+        lambda study: chunks(settings.study_networks(study), study.networks_per_job),
     ),
 }
 # figure -> the kinds of study that it is of, separated by a space, and what Snakemake's report calls it
@@ -141,6 +151,13 @@ STUDY_FIGURES = {
     "shared_consistency": ("alignment aligned_families", "consistency of similarity matrices, by layer"),
     "shared_classes": ("alignment aligned_families", "similarity of classes, by layer and epoch"),
     "shared_trajectories": ("alignment aligned_families", "trajectories before and after alignment"),
+    "inversion_similarity": ("inversion", "similarity on targets and on inverted images"),
+    "inversion_published": ("inversion", "the published matrices"),
+    "inversion_gallery": ("inversion", "seeds, targets and inverted images"),
+    "inversion_robustness": ("inversion", "similarity and robustness"),
+    "inversion_asymmetry": ("inversion", "robust against standard networks, both ways"),
+    "inversion_losses": ("inversion", "losses of the inversion"),
+    "inversion_accuracy": ("inversion", "clean and robust accuracy"),
 }
 # kind of study -> the figures that show pictures beside rows, and a study's files of pictures
 PICTURES = {
@@ -151,6 +168,7 @@ PICTURES = {
     "simulation": (("simulation_rsms",), lambda study: ["repeats-0"]),
     "alignment": (("shared_panel", "shared_trajectories"), lambda study: ["pictures"]),
     "aligned_families": (("shared_panel", "shared_trajectories"), lambda study: ["pictures"]),
+    "inversion": (("inversion_gallery",), lambda study: ["pictures"]),
 }
 
 
@@ -289,6 +307,13 @@ def pair_weights(kind):
     return lambda wildcards: [
         weights(network) for network in dict.fromkeys(n for pair in portion_of(kind)(wildcards) for n in pair)
     ]
+
+
+def eps_of_networks(kind):
+    """The size of the attacks that each network of a study was trained against; 0 for standard networks."""
+    return lambda wildcards: {
+        network: settings.eps_of(network) for network in settings.study_networks(STUDIES[kind][wildcards.study])
+    }
 
 
 def toy_networks(wildcards):

@@ -21,7 +21,7 @@ for family, part, networks in training_jobs():
         threads: settings.threads_of(networks[0])
         resources:
             mem_mb=2000,
-            runtime=30 + 2 * settings.networks[family].training.epochs * len(networks),
+            runtime=30 + 2 * settings.networks[family].learning.epochs * len(networks),
         params:
             family=settings.networks[family].model_dump(mode="json", exclude={"seeds", "threads", "networks_per_job"}),
             seeds=[settings.seed + settings.seed_of(network) for network in networks],

@@ -13,7 +13,8 @@ with log_to(snakemake.log[0], snakemake.threads):
         data.for_task(data.load(family["dataset"], split, root, limit), family["task"], snakemake.config["seed"])
         for split, limit in (("train", family["n_train"]), ("test", None))
     )
-    settings = training.Settings(**family["training"])
+    robust = family["robust_training"]
+    settings = training.AdversarialSettings(**robust) if robust else training.Settings(**family["training"])
     facts = {"task": family["task"], "n_train": len(train_set)}
     device = networks.resolve_device(snakemake.config["resources"]["device"])
     checkpoints = [Path(path) for path in snakemake.params.checkpoints]

@@ -104,7 +104,7 @@ def test_every_key_has_a_description_everywhere():
 def test_every_yaml_block_of_the_page_loads():
     page = files()[REPOSITORY / "docs/configuration.md"]
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 14
+    assert len(blocks) == 18
     for block in blocks:
         load(parse(block))
 

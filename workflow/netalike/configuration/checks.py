@@ -63,22 +63,41 @@ def _check_family(path: Path, family: NetworkFamily, known: Known) -> Iterator[P
     yield from check_architecture((*path, "architecture"), family.architecture)
     yield from check_repeated((*path, "seeds"), family.seeds)
     yield from _check_weights(path, family)
-    if family.training is not None:
+    if family.training is not None and family.robust_training is not None:
+        what, allowed = "training and robust_training are both given", "one of them"
+        yield Problem((*path, "robust_training"), what, "a mapping", allowed, None)
+    if family.learning is not None:
         facts = known.facts.get(family.dataset)
-        yield from check_training_images(path, family.n_train, family.dataset, {("training",): family.training}, facts)
+        key = "training" if family.training is not None else "robust_training"
+        yield from check_training_images(path, family.n_train, family.dataset, {(key,): family.learning}, facts)
     elif family.n_train is not None:
         what, allowed = "the family has no training", "null where networks are not trained here"
-        yield Problem((*path, "n_train"), what, family.n_train, allowed, None, relies_on=((*path, "training"),))
+        yield Problem(
+            (*path, "n_train"),
+            what,
+            family.n_train,
+            allowed,
+            None,
+            relies_on=((*path, "training"), (*path, "robust_training")),
+        )
 
 
 def _check_weights(path: Path, family: NetworkFamily) -> Iterator[Problem]:
     if family.weights is None:
         return
     here = (*path, "weights")
-    if family.training is not None:
+    if family.learning is not None:
         allowed = "training, or weights that are trained already, or neither (untrained networks)"
         what = "training and weights are both given"
-        yield Problem(here, what, family.weights, allowed, {"weights": family.weights, "training": None}, None, path)
+        yield Problem(
+            here,
+            what,
+            family.weights,
+            allowed,
+            {"weights": family.weights, "training": None, "robust_training": None},
+            None,
+            path,
+        )
     if is_pretrained(family.architecture):
         what = f"the architecture {family.architecture} brings its own weights"
         yield Problem(here, what, family.weights, "no weights here, or an architecture without weights", None)

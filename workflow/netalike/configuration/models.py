@@ -15,11 +15,13 @@ from pydantic import Field
 
 from netalike.configuration.fields import Layers, Name, Positive, Section, Seeds, Task, Whole, patterns_of
 from netalike.configuration.input_similarity_studies import InputSimilarity
+from netalike.configuration.inversion_studies import Inversion
 from netalike.configuration.names import BLOCKS, COLLECTIONS, Collection, is_pretrained
 from netalike.configuration.papers import OwnStudy, StitchingStudy, Study
 from netalike.configuration.shared_response_studies import SharedResponsePaper
 from netalike.configuration.stitching_studies import LayerStudy, Stitching
 from netalike.configuration.studies import DeconfoundedCka, Demonstration, PaperSection
+from netalike.training.adversarial_settings import AdversarialSettings
 from netalike.training.settings import Settings as TrainingSettings
 
 PUBLISHED = "published:"
@@ -74,9 +76,9 @@ class NetworkFamily(Section):
 
     architecture: str = Field(
         min_length=1,
-        description="lenet, dense, tiny10, nbn_tiny10, resnet20_w1; all but dense in any width (lenet_w2 has twice the "
-        "channels of lenet); torchvision:NAME, torchvision:NAME:WEIGHTS (pretrained), or file:PATH:FUNCTION for a "
-        "function of yours that returns a torch.nn.Module.",
+        description="lenet, tiny10, nbn_tiny10, resnet20_w1, in any width (lenet_w2 has twice the channels of lenet); "
+        "dense, mlp, vgg_small, resnet8, mobile, densenet_small; torchvision:NAME, torchvision:NAME:WEIGHTS "
+        "(pretrained), or file:PATH:FUNCTION for a function of yours that returns a torch.nn.Module.",
         examples=["resnet20_w2"],
         json_schema_extra={"$comment": "the name of an architecture, such as tiny10"},
     )
@@ -96,6 +98,11 @@ class NetworkFamily(Section):
         None,
         description="How to train the networks; {} is the defaults, null is no training.",
         examples=[{"epochs": 20, "batch_size": 64, "lr": 0.02}],
+    )
+    robust_training: AdversarialSettings | None = Field(
+        None,
+        description="Instead of training: how to train the networks on attacked images, so that they become robust.",
+        examples=[{"eps": 1, "epochs": 10, "batch_size": 64, "lr": 0.05}],
     )
     task: Task = Field(
         "classes",
@@ -123,9 +130,14 @@ class NetworkFamily(Section):
     )
 
     @property
+    def learning(self) -> TrainingSettings | None:
+        """How the networks are trained here, on images as they are or attacked; None where they are not."""
+        return self.training or self.robust_training
+
+    @property
     def is_trained(self) -> bool:
         """Whether the networks have learned anything, here or elsewhere."""
-        return self.training is not None or self.weights is not None or is_pretrained(self.architecture)
+        return self.learning is not None or self.weights is not None or is_pretrained(self.architecture)
 
     @property
     def collection(self) -> Collection | None:
@@ -337,6 +349,7 @@ class Configuration(Section):
     shared_response: SharedResponsePaper = Field(
         SharedResponsePaper.model_validate({}), description="The experiments of the shared-response paper."
     )
+    inversion: Inversion = Field(Inversion.model_validate({}), description="The experiments of the inversion paper.")
     page: PageSettings = Field(PageSettings.model_validate({}), description="The page that a run ends in.")
     resources: ResourceSettings = Field(ResourceSettings.model_validate({}), description="What one job may use.")
 
@@ -374,13 +387,18 @@ class Configuration(Section):
             pattern = (Path(self.data.root) / family.collection.pattern).as_posix()
         return None if pattern is None else pattern.replace("{seed}", str(self.seed_of(network)))
 
+    def eps_of(self, network: str) -> float:
+        """Return the size of the attacks that a network was trained against; 0 for standard networks."""
+        robust = self.settings_of(network).robust_training
+        return 0.0 if robust is None else robust.eps
+
     def threads_of(self, network: str) -> int:
         """Return the CPU threads with which a network is trained."""
         return self.settings_of(network).threads or self.resources.threads_per_job
 
     def networks_to_train(self) -> list[str]:
         """Return the ids of the networks that this run trains."""
-        return [network for network in self.network_ids() if self.settings_of(network).training is not None]
+        return [network for network in self.network_ids() if self.settings_of(network).learning is not None]
 
     def panel_networks(self, panel: str) -> list[str]:
         """Return the ids of a panel's networks, without the controls, family by family."""
@@ -439,7 +457,7 @@ class Configuration(Section):
 
     def datasets(self) -> list[str]:
         """Return the data sets that a training, a panel or a study needs, each once."""
-        trained = [family.dataset for family in self.networks.values() if family.training is not None]
+        trained = [family.dataset for family in self.networks.values() if family.learning is not None]
         panels = [panel.dataset for panel in self.panels.values()]
         studies = [self.study_dataset(study) for study in self.studies().values()]
         return list(dict.fromkeys([*trained, *panels, *(name for name in studies if name is not None)]))

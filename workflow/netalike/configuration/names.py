@@ -40,7 +40,14 @@ DATASETS = {
     "cifar10": DatasetFacts(10_000, 3, 50_000),
     "cifar100": DatasetFacts(10_000, 3, 50_000),
 }
-ARCHITECTURES = ("lenet", "dense", "tiny10", "nbn_tiny10", *(f"resnet20_w{width}" for width in range(1, 6)))
+ARCHITECTURES = (
+    "lenet",
+    "dense",
+    "tiny10",
+    "nbn_tiny10",
+    *(f"resnet20_w{width}" for width in range(1, 6)),
+    *("mlp", "vgg_small", "resnet8", "mobile", "densenet_small"),
+)
 MEASURES = ("cka", "deconfounded_cka", "procrustes", "cca", "svcca", "pwcca", "linear_regression", "rsa")
 COLLECTIONS = {
     "tiny10-authors": Collection("tiny10", "cifar10", range(20), "networks/tiny10/in{seed}-gn{seed}.pt"),
@@ -84,10 +91,45 @@ def _resnet20_layers() -> tuple[str, ...]:
     return (*names, "avgpool", "fc")
 
 
+def _resnet8_layers() -> tuple[str, ...]:
+    names = ["conv1", "bn1", "relu"]
+    for stage in ("layer1", "layer2", "layer3"):
+        names += [stage, *(f"{stage}.{part}" for part in ("conv1", "bn1", "relu", "conv2", "bn2", "add"))]
+        if stage != "layer1":
+            names += [f"{stage}.downsample", f"{stage}.downsample.0", f"{stage}.downsample.1"]
+    return (*names, "fc")
+
+
+def _mobile_layers() -> tuple[str, ...]:
+    parts = ("depthwise", "bn1", "relu1", "pointwise", "bn2", "relu2")
+    blocks = [name for block in range(1, 5) for name in (f"block{block}", *(f"block{block}.{p}" for p in parts))]
+    return ("conv1", "bn1", "relu", *blocks, "fc")
+
+
+def _densenet_layers() -> tuple[str, ...]:
+    names = ["conv1"]
+    for block in ("block1", "block2", "block3"):
+        names.append(block)
+        for layer in (f"{block}.layer1", f"{block}.layer2"):
+            names += [layer, *(f"{layer}.{part}" for part in ("bn", "relu", "conv", "concatenate"))]
+        if block != "block3":
+            transition = f"transition{block[-1]}"
+            names += [transition, *(f"{transition}.{part}" for part in ("bn", "relu", "conv", "pool"))]
+    return (*names, "bn", "relu", "fc")
+
+
 _LAYERS = {
     "lenet": ("conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "fc1", "relu3", "fc2", "relu4", "fc3"),
     "dense": ("fc1", "relu1", "fc2", "relu2", "fc3", "relu3", "fc4"),
     "tiny10": (*(f"{kind}{n}" for n in range(1, 9) for kind in ("conv", "bn", "relu")), "fc"),
     "nbn_tiny10": (*(f"{kind}{n}" for n in range(1, 9) for kind in ("conv", "relu")), "fc"),
     "resnet20": _resnet20_layers(),
+    "mlp": ("resize", "fc1", "relu1", "fc2", "relu2", "fc"),
+    "vgg_small": (
+        *(f"{kind}{n}" for n in range(1, 5) for kind in ("conv", "bn", "relu")),
+        *("pool1", "pool2", "pool4", "fc1", "relu5", "fc"),
+    ),
+    "resnet8": _resnet8_layers(),
+    "mobile": _mobile_layers(),
+    "densenet_small": _densenet_layers(),
 }

@@ -1,4 +1,4 @@
-"""The section of the shared-response paper: the simulation, Keras networks over their training, and trained families."""
+"""The section of the shared-response paper: the simulation, Keras networks in training, trained families."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class SimulationStudy(OwnNetworks):
 class _Alignment(Section):
     n_evaluate: Annotated[int, Field(ge=4), BeforeValidator(not_boolean)] = Field(
         2000,
-        description="Of these images, so many are held out: the shared response is fitted on the others, and everything "
-        "is measured on them. Both halves have as many images of each class.",
+        description="Of these images, so many are held out: the shared response is fitted on the others, and all is "
+        "measured on them. Both halves have as many images of each class.",
         examples=[500],
     )
     features: Positive | None = Field(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from netalike.configuration.common_checks import Known, check_architecture, check_repeated, check_training_images
 from netalike.configuration.comparison_checks import (
     check_images,
+    check_last_batch,
     check_layer_families,
     check_member,
     check_unknown_families,
@@ -15,6 +16,7 @@ from netalike.configuration.comparison_checks import (
     unfit_family,
 )
 from netalike.configuration.input_similarity_checks import check_input_similarity
+from netalike.configuration.inversion_studies import InversionStudy
 from netalike.configuration.models import NetworkFamily
 from netalike.configuration.names import layer_names
 from netalike.configuration.papers import OfNetworks, OnImages, OwnStudy, Study
@@ -50,6 +52,9 @@ def check_study(path: Path, study: Study, known: Known) -> Iterator[Problem]:
         yield from check_images(path, study, dataset, known)
     if isinstance(study, Demonstration):
         yield from _check_demonstration(path, study, known)
+        return
+    if isinstance(study, InversionStudy):
+        yield from _check_inversion(path, study, known)
         return
     yield from _check_trained(path, study, known)
     yield from check_layer_families(path, study, known)
@@ -88,7 +93,7 @@ def _check_datasets(path: Path, study: OfNetworks, dataset: str, known: Known) -
             yield unfit_family(path, study, place, what, allowed, fitting, relies_on)
 
 
-def _check_trained(path: Path, study: OnImages, known: Known) -> Iterator[Problem]:
+def _check_trained(path: Path, study: OnImages | InversionStudy, known: Known) -> Iterator[Problem]:
     """Studies are of trained networks (untrained twins come by themselves), mostly of the task `classes`."""
     dataset = known.configuration.networks[study.families[0]].dataset if _is_sound(study, known) else None
     any_task = isinstance(study, TaskStudy)
@@ -123,6 +128,13 @@ def _check_transfer(path: Path, study: TransferStudy, known: Known) -> Iterator[
         }
         facts = known.facts.get(family.dataset)
         yield from check_training_images(path, study.n_train, family.dataset, trainings, facts)
+
+
+def _check_inversion(path: Path, study: InversionStudy, known: Known) -> Iterator[Problem]:
+    yield from _check_trained(path, study, known)
+    for key in ("networks", "seed_images", "attack_eps"):
+        yield from check_repeated((*path, key), getattr(study, key))
+    yield from check_last_batch(path, study.pairs, "pairs", study.batch_size)
 
 
 def _check_domains(path: Path, domains: Sequence[str]) -> Iterator[Problem]:

@@ -28,6 +28,7 @@ _SECTIONS = {
     "simulation": "simulations",
     "alignment_identities": "simulations",
     "alignment": "alignments",
+    "inversion": "inversions",
 }
 _SCALARS = ("paper", "experiment", "dataset", "quantity", "estimator")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from netalike.training.adversarial_settings import AdversarialSettings
 from netalike.training.output import output_folder, write_log
 from netalike.training.settings import Settings, learning_rate
 
@@ -23,6 +24,7 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "AdversarialSettings",
     "History",
     "Settings",
     "cross_entropy",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from netalike import networks
 from netalike.networks import Card
+from netalike.training.adversarial_settings import AdversarialSettings
 from netalike.training.plain import History, train
 from netalike.training.settings import Settings
 
@@ -37,6 +38,7 @@ def train_network(
     image_sets : (ImageSet, ImageSet)
         To train on, and to test on.
     settings : Settings
+        `AdversarialSettings` train on attacked images.
     seeds : (int, int)
         Of the initial weights, and of the batches' order and augmentation.
     checkpoint, device, progress
@@ -60,7 +62,10 @@ def train_network(
     train_set, test_set = image_sets
     channels, classes = train_set.spec.channels, len(train_set.classes)
     model = networks.build(architecture, channels, classes, seed=seeds[0])
-    history = train(model, train_set, test_set, settings, seeds[1], checkpoint, progress=progress, device=device)
+    learn: Callable[..., History] = train
+    if isinstance(settings, AdversarialSettings):
+        from netalike.training.adversarial import train_robust as learn
+    history = learn(model, train_set, test_set, settings, seeds[1], checkpoint, progress=progress, device=device)
     card = Card(
         architecture=networks.canonical(architecture),
         dataset=train_set.name,
