@@ -14,10 +14,11 @@ from netalike.activations import Recorder
 from netalike.comparison import Member
 from netalike.data import ImageSet
 from netalike.errors import ShapeError
+from netalike.measures.panel import UNTRAINED
 from netalike.progress import progress
 
-FINAL = "final"
-"""The one epoch of networks that were trained elsewhere."""
+UNTRAINED_EPOCH, TRAINED_EPOCH = 0, 1
+"""What stands for the epochs of a training that nobody recorded: an untrained twin, and the trained network."""
 
 
 @dataclass
@@ -29,31 +30,33 @@ class FamilyRecording:
     name : str
         Id of the network.
     layers : tuple of str
-    epochs : tuple
-        `FINAL` alone.
     labels : ndarray, shape (n,)
     """
 
     name: str
     layers: tuple[str, ...]
     labels: NDArray[np.int64]
-    epochs: tuple[str, ...] = (FINAL,)
-    _kept: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    _kept: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
-    def activations(self, layer: str, epoch: str = FINAL) -> NDArray[np.float32]:
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """`TRAINED_EPOCH`, after `UNTRAINED_EPOCH` where there is a twin."""
+        return tuple(sorted({epoch for _, epoch in self._kept}))
+
+    def activations(self, layer: str, epoch: int = TRAINED_EPOCH) -> NDArray[np.float32]:
         """Return what was kept of a layer, shape (n, p) float32.
 
         Parameters
         ----------
         layer : str
-        epoch : str
+        epoch : int
 
         Raises
         ------
         KeyError
             If the layer was not recorded.
         """
-        return self._kept[layer]
+        return self._kept[layer, epoch]
 
 
 def kept_units(width: int, max_units: int, seed: int) -> NDArray[np.int64]:
@@ -88,6 +91,7 @@ def record_family(
     Parameters
     ----------
     members : sequence of Member
+        Networks of one architecture; a twin, ``<id>@untrained``, is recorded as `UNTRAINED_EPOCH` of its network.
     images : ImageSet
         n of them.
     max_units : int
@@ -100,6 +104,7 @@ def record_family(
     Returns
     -------
     list of FamilyRecording
+        One per network, in their order.
 
     Raises
     ------
@@ -108,44 +113,44 @@ def record_family(
 
     Notes
     -----
-    Memory: 4 bytes per network, layer, image and kept unit.
+    Memory: 4 bytes per network, twin, layer, image and kept unit.
     """
     labels = np.asarray(images.labels, dtype=np.int64)
-    found = []
-    for member in progress(members, "recording"):
-        recording = FamilyRecording(member.name, tuple(member.layers), labels)
-        _record(member, images, recording, (max_units, seed, batch_size), device)
-        _check_widths(recording, [*found, recording][0])
-        found.append(recording)
-    return found
+    found: dict[str, FamilyRecording] = {}
+    for member in progress(members, "recording", shown=None):
+        name = member.name.removesuffix(UNTRAINED)
+        recording = found.setdefault(name, FamilyRecording(name, tuple(member.layers), labels))
+        epoch = TRAINED_EPOCH if name == member.name else UNTRAINED_EPOCH
+        for layer, kept in _record(member, images, (max_units, seed, batch_size), device).items():
+            recording._kept[layer, epoch] = kept
+        _check_widths(recording, epoch, next(iter(found.values())))
+    return list(found.values())
 
 
 def _record(
-    member: Member,
-    images: ImageSet,
-    recording: FamilyRecording,
-    sizes: tuple[int, int, int],
-    device: str | torch.device,
-) -> None:
+    member: Member, images: ImageSet, sizes: tuple[int, int, int], device: str | torch.device
+) -> dict[str, NDArray[np.float32]]:
     max_units, seed, batch_size = sizes
+    found: dict[str, NDArray[np.float32]] = {}
     start = 0
 
     def keep(layer: str, output: Tensor) -> None:
         flat = output.flatten(1)
         units = kept_units(flat.shape[1], max_units, seed)
-        if layer not in recording._kept:
-            recording._kept[layer] = np.empty((len(images), len(units)), np.float32)
+        if layer not in found:
+            found[layer] = np.empty((len(images), len(units)), np.float32)
         chosen = flat[:, torch.from_numpy(units).to(flat.device)]
-        recording._kept[layer][start : start + len(flat)] = chosen.float().cpu().numpy()
+        found[layer][start : start + len(flat)] = chosen.float().cpu().numpy()
 
     with Recorder(member.model.to(device), member.layers, keep) as recorder:
         for start in range(0, len(images), batch_size):
             recorder.forward(images.inputs(start, min(start + batch_size, len(images))).to(device))
+    return found
 
 
-def _check_widths(ours: FamilyRecording, first: FamilyRecording) -> None:
-    for layer in first.layers:
-        widths = (first.activations(layer).shape[1], ours.activations(layer).shape[1])
+def _check_widths(ours: FamilyRecording, epoch: int, first: FamilyRecording) -> None:
+    for layer in ours.layers:
+        widths = [of.activations(layer, at).shape[1] for of, at in ((first, TRAINED_EPOCH), (ours, epoch))]
         if widths[0] != widths[1]:
             raise ShapeError(
                 f"layer {layer!r} has {widths[0]} units in {first.name} and {widths[1]} in {ours.name}: "
