@@ -114,7 +114,7 @@ class AlignmentStudy(_Alignment, OwnNetworks):
         json_schema_extra={"$comment": "the name of a data set, such as digits"},
     )
     seeds: Annotated[Seeds, Field(min_length=2)] = Field(
-        "0-9",  # type: ignore[assignment]
+        tuple(range(10)),
         description="One network per seed: its weights, the order of its batches and its dropout.",
         examples=["0-3"],
     )

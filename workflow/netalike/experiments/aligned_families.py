@@ -37,6 +37,7 @@ class FamilyRecording:
     layers: tuple[str, ...]
     labels: NDArray[np.int64]
     _kept: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    _widths: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def epochs(self) -> tuple[int, ...]:
@@ -121,26 +122,27 @@ def record_family(
         name = member.name.removesuffix(UNTRAINED)
         recording = found.setdefault(name, FamilyRecording(name, tuple(member.layers), labels))
         epoch = TRAINED_EPOCH if name == member.name else UNTRAINED_EPOCH
-        for layer, kept in _record(member, images, (max_units, seed, batch_size), device).items():
+        for layer, (width, kept) in _record(member, images, (max_units, seed, batch_size), device).items():
             recording._kept[layer, epoch] = kept
-        _check_widths(recording, epoch, next(iter(found.values())))
+            recording._widths[layer] = width
+        _check_widths(recording, next(iter(found.values())))
     return list(found.values())
 
 
 def _record(
     member: Member, images: ImageSet, sizes: tuple[int, int, int], device: str | torch.device
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, tuple[int, NDArray[np.float32]]]:
     max_units, seed, batch_size = sizes
-    found: dict[str, NDArray[np.float32]] = {}
+    found: dict[str, tuple[int, NDArray[np.float32]]] = {}
     start = 0
 
     def keep(layer: str, output: Tensor) -> None:
         flat = output.flatten(1)
         units = kept_units(flat.shape[1], max_units, seed)
         if layer not in found:
-            found[layer] = np.empty((len(images), len(units)), np.float32)
+            found[layer] = (flat.shape[1], np.empty((len(images), len(units)), np.float32))
         chosen = flat[:, torch.from_numpy(units).to(flat.device)]
-        found[layer][start : start + len(flat)] = chosen.float().cpu().numpy()
+        found[layer][1][start : start + len(flat)] = chosen.float().cpu().numpy()
 
     with Recorder(member.model.to(device), member.layers, keep) as recorder:
         for start in range(0, len(images), batch_size):
@@ -148,11 +150,10 @@ def _record(
     return found
 
 
-def _check_widths(ours: FamilyRecording, epoch: int, first: FamilyRecording) -> None:
-    for layer in ours.layers:
-        widths = [of.activations(layer, at).shape[1] for of, at in ((first, TRAINED_EPOCH), (ours, epoch))]
-        if widths[0] != widths[1]:
+def _check_widths(ours: FamilyRecording, first: FamilyRecording) -> None:
+    for layer, width in ours._widths.items():
+        if first._widths[layer] != width:
             raise ShapeError(
-                f"layer {layer!r} has {widths[0]} units in {first.name} and {widths[1]} in {ours.name}: "
+                f"layer {layer!r} has {first._widths[layer]} units in {first.name} and {width} in {ours.name}: "
                 "networks of one architecture are expected."
             )

@@ -10,6 +10,7 @@ Shapes: n samples, d outputs, p parameters of the layer, i inputs and o outputs 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
@@ -49,12 +50,14 @@ class Stored:
 
     def weighted(self, weights: Tensor) -> Stored:
         """Mix the outputs: X_i W_i, for weights of shape (n, d, d)."""
+        if weights.shape[1] == 1:
+            return Stored(self.gradients * weights)
         return Stored(torch.einsum("nap,nac->ncp", self.gradients, weights))
 
     def own(self) -> Tensor:
         """Return the kernel of each sample with itself, shape (n, d, d); in float64 if d > 1."""
-        if self.gradients.shape[1] == 1:  # a sum, which is pairwise and so more exact than a long product
-            return self.gradients.square().sum(2, keepdim=True)
+        if self.gradients.shape[1] == 1:
+            return _squares(self.gradients)
         gradients = self.gradients.double()
         return gradients @ gradients.mT
 
@@ -87,6 +90,10 @@ class Unfold(Protocol):
 
     def apply(self, inputs: Tensor, weights: Tensor) -> Tensor:
         """Return weights @ activities, shape (n, k, t), for weights of shape (k, i)."""
+        ...
+
+    def ordered(self, weights: Tensor) -> Tensor:
+        """Bring the last axis, (..., i), from the order of the activities into that of the parameters."""
         ...
 
 
@@ -128,17 +135,24 @@ class Outer:
         return Outer(activities, self.signals)
 
     def formed(self) -> Tensor:
-        """Return the gradients, shape (n, d, o * i)."""
-        return _formed(self.activities, self.signals)
+        """Return the gradients, shape (n, d, o * i), in the order of the parameters."""
+        gradients = _formed(self.activities, self.signals)
+        if self.unfold is None:
+            return gradients
+        return self.unfold.ordered(gradients.unflatten(2, (self.signals.shape[2], -1))).flatten(2)
 
     def weighted(self, weights: Tensor) -> Outer:
         """Mix the outputs; see `Stored.weighted`."""
+        if weights.shape[1] == 1:
+            return replace(self, signals=self.signals * weights[..., None])
         return replace(self, signals=torch.einsum("naot,nac->ncot", self.signals, weights))
 
     def own(self) -> Tensor:
         """Return the kernel of each sample with itself, shape (n, d, d); in float64 if d > 1."""
         n, d, o, t = self.signals.shape
         activities, sent = _precise(self.activities, d), _precise(self.signals, d)
+        if t == d == 1:
+            return _squares(activities.mT) * _squares(sent.squeeze(3))
         if t == 1:
             signals = sent.squeeze(3)
             return activities.square().sum((1, 2))[:, None, None] * (signals @ signals.mT)
@@ -148,13 +162,13 @@ class Outer:
         return passed.reshape(n, d, t * o) @ moved.reshape(n, d, t * o).mT
 
     def total(self, weights: Tensor) -> Tensor:
-        """Return sum_i X_i W_i, shape (d, o * i)."""
+        """Return sum_i X_i W_i, shape (d, o * i), its units in the order of the activities."""
         signals = torch.einsum("naot,nac->cont", self.signals, weights).flatten(2)  # (d, o, n t)
         activities = self.activities.transpose(0, 1).flatten(1)  # (i, n t)
         return (signals.flatten(0, 1) @ activities.T).view(len(signals), -1)
 
     def projected(self, total: Tensor) -> Tensor:
-        """Return X_i' V for V of shape (d, o * i); shape (n, d, d)."""
+        """Return X_i' V for V of shape (d, o * i), its units in the order of the activities; shape (n, d, d)."""
         n, d, o, t = self.signals.shape
         weights = total.reshape(len(total) * o, -1)
         # what the layer would put out with V for its weights: (n, c o, t)
@@ -162,6 +176,8 @@ class Outer:
             moved = self.unfold.apply(self.inputs, weights)
         else:  # one product for all samples, not one for each
             moved = (weights @ self.inputs.transpose(0, 1).flatten(1)).view(-1, n, t).transpose(0, 1)
+        if d == 1:  # a product and its sum: four times as fast as matrix products of one row and one column
+            return (self.signals[:, 0] * moved).sum((1, 2))[:, None, None]
         return self.signals.reshape(n, d, o * t) @ moved.reshape(n, len(total), o * t).mT
 
     def add_traces(self, other: Outer, out: Tensor) -> None:
@@ -205,6 +221,11 @@ class Factors:
     def numbers(self) -> int:
         """How many numbers are held."""
         return sum(item.numbers for item in self.items)
+
+    def smaller(self, other: Factors) -> Factors:
+        """Return, layer by layer, the form that holds fewer numbers: of these, or of the same samples' others."""
+        pairs = zip(self.items, other.items, strict=True)
+        return Factors(tuple(min(pair, key=lambda item: item.numbers) for pair in pairs), self.n, self.d)
 
     def expanded(self) -> Factors:
         """Return the factors in the form that is cheapest to multiply."""
@@ -263,6 +284,19 @@ class Factors:
 def _precise(numbers: Tensor, d: int) -> Tensor:
     """Cast to float64 where a kernel is inverted: rounding grows with its condition number."""
     return numbers if d == 1 else numbers.double()
+
+
+def _squares(numbers: Tensor) -> Tensor:
+    """Sum the squares of each sample, (n, 1, m) -> (n, 1, 1): short sums first, for their rounding."""
+    norms: Tensor = torch.linalg.vector_norm(_in_rows(numbers.squeeze(1)), dim=2)
+    return norms.square().sum(1)[:, None, None]
+
+
+def _in_rows(numbers: Tensor) -> Tensor:
+    """Split (n, m) into (n, rows, m / rows), with about as many rows as columns where m can be divided so."""
+    m = numbers.shape[1]
+    rows = next(rows for rows in range(math.isqrt(m), 0, -1) if m % rows == 0)
+    return numbers.reshape(len(numbers), rows, m // rows)
 
 
 def _formed(activities: Tensor, signals: Tensor) -> Tensor:

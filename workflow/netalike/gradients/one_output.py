@@ -62,12 +62,21 @@ def soft_counts_streamed(
 
 
 def streamed(
-    products: LayerProducts, chunk: int | None, include_self: bool, memory_gb: float, shown: bool | None
+    products: LayerProducts,
+    chunk: int | None,
+    include_self: bool,
+    memory_gb: float,
+    shown: bool | None,
+    keep: bool = True,
 ) -> Tensor:
-    """Count as `soft_counts_streamed`, for products that are prepared already."""
-    size = products.chunk(memory_gb / 2) if chunk is None else chunk
+    """Count as `soft_counts_streamed`, for products that are prepared already.
+
+    Without `keep`, all factors are computed anew in the second pass: memory is the same for any number of samples, but
+    for the d^2 numbers of each one's normalisation.
+    """
+    size = min(products.chunk(memory_gb / 2), products.cached_chunk()) if chunk is None else chunk
     # a quarter: blocks that are kept leave gaps between those that are freed, about as large as themselves
-    room = int(memory_gb / 4 * 1e9 / next(products.model.parameters()).element_size())
+    room = keep * int(memory_gb / 4 * 1e9 / next(products.model.parameters()).element_size())
     kept: dict[int, Factors] = {}
     roots: list[Tensor] = []
     own: list[Tensor] = []
@@ -80,10 +89,10 @@ def streamed(
             if not include_self:
                 own.append(ready.own_similarities(roots[-1]))
             parts = ready.total(roots[-1])
-            sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
-            if factors.numbers <= room:
-                kept[start] = factors
-                room -= factors.numbers
+            sums = [a.add_(b) for a, b in zip(sums, parts, strict=True)] if sums else parts
+            if room > 0 and (small := ready.smaller(factors)).numbers <= room:
+                kept[start] = small
+                room -= small.numbers
             bar.update(factors.n)
         counts: list[Tensor] = []
         for start, weights in zip(range(0, products.n, size), roots, strict=True):

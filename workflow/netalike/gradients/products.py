@@ -22,7 +22,7 @@ from torch.func import functional_call
 from netalike.errors import NetalikeError, ShapeError
 from netalike.gradients.factors import Factor, Factors, Outer, Stored
 from netalike.gradients.inputs import InputsLike, OutputsLike, check_chunk, prepare
-from netalike.gradients.layers import HANDLERS
+from netalike.gradients.layers import HANDLERS, channels_last
 from netalike.gradients.per_sample import batch_gradients
 from netalike.gradients.recording import Call, record
 
@@ -31,6 +31,9 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-7}
 _PROBE = 2
 # Samples per batch: enough to fill the matrix products, few enough to stay in the cache.
 _LARGEST_CHUNK = 256
+_SMALLEST_CHUNK = 8
+# About what a batch takes in all, of which each product touches a tenth.
+_CACHED_BYTES = 64e6
 # Of formed gradients, while they are put together and normalised.
 _COPIES = 5
 
@@ -70,6 +73,7 @@ class LayerProducts:
         self._values = {name: parameter.detach() for name, parameter in model.named_parameters()}
         self.p = sum(value.numel() for value in self._values.values())
         self._modules = _candidates(model)
+        self._channels_last = False
         self.d = self._probe()
         self.products = tuple(self._modules)
 
@@ -127,12 +131,17 @@ class LayerProducts:
         needed = self.bytes_per_sample + formed * _COPIES * self.p * self.d * self._itemsize
         limit = memory_gb * 1e9 / needed
         if limit < 1:
+            fewer = ", or analyse fewer outputs (outputs='sum')" if self.d > 1 else ""
             raise NetalikeError(
-                f"one sample of {self.d} outputs and {self.p} parameters needs about "
+                f"one sample of {self.d} output{'s' * (self.d != 1)} and {self.p} parameters needs about "
                 f"{needed / 1e9:.2g} GB, but a batch may take {memory_gb:.2g} GB. "
-                f"Raise the limit {math.ceil(1 / limit)}-fold, or analyse fewer outputs (outputs='sum')."
+                f"Raise the limit {math.ceil(1 / limit)}-fold{fewer}."
             )
         return min(int(limit), _LARGEST_CHUNK)
+
+    def cached_chunk(self) -> int:
+        """Return how many samples at once leave what is computed from them in the processor's cache, from 8 to 256."""
+        return max(_SMALLEST_CHUNK, min(int(_CACHED_BYTES / self.bytes_per_sample), _LARGEST_CHUNK))
 
     @cached_property
     def bytes_per_sample(self) -> int:
@@ -159,12 +168,16 @@ class LayerProducts:
     def _factors_by_layer(self, batch: Tensor, labels: Tensor | None) -> dict[str, list[Factor]]:
         layers: dict[str, list[Factor]] = {}
         if self._modules:
-            calls, _ = record(self.model, self._values, self._modules, batch, labels, self.select)
+            calls = self._recorded(batch, labels)
             layers = {name: _combined(self._modules[name], calls[name]) for name in self._modules}
         if self.stored:
             gradients = batch_gradients(self.model, self.stored, batch, labels, self.select)
             layers[""] = [*layers.get("", []), Stored(gradients.mT.contiguous())]
         return layers
+
+    def _recorded(self, batch: Tensor, labels: Tensor | None, mixed: Tensor | None = None) -> dict[str, list[Call]]:
+        laid = channels_last(batch) if self._channels_last else batch
+        return record(self.model, self._values, self._modules, laid, labels, self.select, mixed)[0]
 
     def _formed(self, batch: Tensor, labels: Tensor | None, layers: dict[str, list[Factor]]) -> Tensor:
         parts: dict[str, Tensor] = {}
@@ -181,11 +194,13 @@ class LayerProducts:
         """Leave out the layers whose product differs from autograd on the first samples, and count the outputs."""
         batch, labels = self.samples.rows(0, _PROBE)
         with torch.no_grad():
-            d = self.select(self.model(batch), labels).shape[1]
+            outputs = self.select(self.model(batch), labels)
+        d = outputs.shape[1]
+        self._channels_last = self._takes_channels_last(batch, labels, outputs)
         # one random combination of the outputs instead of all d
         mixed = torch.randn(d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         mixed = mixed.to(next(iter(self._values.values())))
-        calls, _ = record(self.model, self._values, self._modules, batch, labels, self.select, mixed)
+        calls = self._recorded(batch, labels, mixed)
         expected = self._by_autograd(batch, labels, mixed)
         sizes = [value.numel() for value in self._values.values()]
         by_name = dict(zip(self._values, torch.split(expected, sizes, dim=1), strict=True))
@@ -194,6 +209,18 @@ class LayerProducts:
             if not _agrees(self._modules[name], calls.get(name, []), wanted):
                 del self._modules[name]
         return d
+
+    def _takes_channels_last(self, batch: Tensor, labels: Tensor | None, outputs: Tensor) -> bool:
+        """Say whether the network returns the same for images in the layout that is faster on a CPU."""
+        convolutional = any(isinstance(module, nn.Conv2d) for module in self._modules.values())
+        if not convolutional or batch.ndim != 4 or batch.dtype != torch.float32 or batch.device.type != "cpu":
+            return False
+        try:
+            with torch.no_grad():
+                found = self.select(self.model(channels_last(batch)), labels)
+        except RuntimeError:  # a network that takes a `view` of what a convolution returns
+            return False
+        return found.shape == outputs.shape and bool(torch.allclose(found, outputs, rtol=1e-4, atol=1e-5))
 
     def _by_autograd(self, batch: Tensor, labels: Tensor | None, mixed: Tensor) -> Tensor:
         """Return the gradient of one combination of the outputs, sample by sample, shape (n, p)."""

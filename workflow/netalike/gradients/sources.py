@@ -251,7 +251,7 @@ class ModelSource:
         """Return N_S(i) = sum_j k_ij, shape (n,)."""
         from netalike.gradients.one_output import streamed
 
-        counts = streamed(self.products, self._chunk, include_self, self._memory_gb, self._shown)
+        counts = streamed(self.products, self._chunk, include_self, self._memory_gb, self._shown, keep=False)
         return np.asarray(counts.cpu().numpy())
 
     def similarities_to(self, indices: Sequence[int] | NDArray[np.integer]) -> Floats:

@@ -27,6 +27,7 @@ PIXELS_PER_UNIT = 8.0
 _SMALLEST_INPUT = 124
 _STEP = 2 ** (LEVELS - 1) * 2  # pixels: every halving has to come out even, and be cropped evenly
 _BIAS = -0.01
+_TWO_CONVOLUTIONS = 4  # pixels that they take off a side's length
 SEGMENTATION_CHANNELS = 4  # background, fill, edge, vertex
 
 
@@ -112,6 +113,49 @@ class CropLike(keras.layers.Layer):  # type: ignore[misc]
         """Return the second map's height and width, and the first one's channels."""
         whole, like = input_shape
         return (whole[0], like[1], like[2], whole[3])
+
+
+@keras.saving.register_keras_serializable(package="netalike")
+class CropForWayUp(keras.layers.Layer):  # type: ignore[misc]
+    """Cut out the middle of a level that its two convolutions have to see so that the way up finds what it needs.
+
+    The rest would be computed and then thrown away: at full resolution, nine tenths of it.
+
+    Parameters
+    ----------
+    level : int
+        0 is the full resolution.
+    """
+
+    def __init__(self, level: int, **names: Any) -> None:
+        super().__init__(**names)
+        self.level = level
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        """Return the middle of the first map; the second is that of a branch at the lowest level."""
+        whole, lowest = inputs
+        size, below = keras.ops.shape(whole), keras.ops.shape(lowest)
+        wanted = [_seen_by_way_up(below[axis], self.level) for axis in (1, 2)]
+        top, left = (size[1] - wanted[0]) // 2, (size[2] - wanted[1]) // 2
+        return whole[:, top : top + wanted[0], left : left + wanted[1]]
+
+    def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """Return the first map's channels, and the height and width that follow from the second's."""
+        whole, lowest = input_shape
+        sides = [None if side is None else _seen_by_way_up(side, self.level) for side in lowest[1:3]]
+        return (whole[0], *sides, whole[3])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the layer is made of, for Keras."""
+        return {**super().get_config(), "level": self.level}
+
+
+def _seen_by_way_up(lowest: Any, level: int) -> Any:
+    """Return the height that goes into the two convolutions of a level, from that of the lowest level."""
+    size = lowest
+    for _ in range(LEVELS - 1 - level):
+        size = 2 * (size - _TWO_CONVOLUTIONS)
+    return size + _TWO_CONVOLUTIONS
 
 
 def _doubled(maps: Any, name: str) -> Any:
@@ -211,10 +255,7 @@ def double_unet(widths: Widths | None = None, seed: int = 0) -> Any:
     polygons = keras.Input((None, None, 3), name="polygons")
     image_maps = builder.way_down(image, widths.image, "image")
     polygon_maps = builder.way_down(polygons, widths.polygon, "polygon")
-    common = []
-    for level, pair in enumerate(zip(image_maps, polygon_maps, strict=True)):
-        joined = keras.layers.Concatenate(name=f"common_{level}_join")(list(pair))
-        common.append(builder.two(joined, widths.common * 2**level, f"common_{level}"))
+    common = _common_maps(builder, image_maps, polygon_maps, widths.common)
     outputs = {}
     for name, channels, activation in (
         ("displacement", 2, "tanh"),
@@ -223,6 +264,17 @@ def double_unet(widths: Widths | None = None, seed: int = 0) -> Any:
         maps = builder.way_up(common, widths.common, name)
         outputs[name] = _Stack(name=name)(builder.heads(maps, channels, name, activation))
     return keras.Model({"image": image, "polygons": polygons}, outputs, name="double_unet")
+
+
+def _common_maps(builder: _Builder, image: Sequence[Any], polygon: Sequence[Any], width: int) -> list[Any]:
+    """Join the two branches at every level, as far as the way up needs it, the full resolution first."""
+    found = []
+    for level, pair in enumerate(zip(image, polygon, strict=True)):
+        maps = keras.layers.Concatenate(name=f"common_{level}_join")(list(pair))
+        if level < LEVELS - 1:
+            maps = CropForWayUp(level, name=f"common_{level}_crop")([maps, image[-1]])
+        found.append(builder.two(maps, width * 2**level, f"common_{level}"))
+    return found
 
 
 @keras.saving.register_keras_serializable(package="netalike")

@@ -93,9 +93,10 @@ def blocks(model: nn.Module) -> list[str]:
     -------
     list of str
         In model order. tiny10: ``bn1 … bn8``; nbn_tiny10: ``relu1 … relu8``; lenet: ``relu1 … relu4``; dense:
-        ``relu1 … relu3``; resnet20: ``layer1.0 … layer3.2``. Any other network: every module that is a direct child
-        of an `nn.Sequential` and has both parameters and children of its own; where there is none, every module that
-        has parameters and no children.
+        ``relu1 … relu3``; resnet20: ``layer1.0 … layer3.2``; mlp: ``relu1``, ``relu2``; vgg_small: ``relu1 … relu5``;
+        resnet8: ``layer1 … layer3``; mobile: ``block1 … block4``; densenet_small: ``block1 … block3``. Any other
+        network: every module that is a direct child of an `nn.Sequential` and has both parameters and children of its
+        own; where there is none, every module that has parameters and no children.
     """
     if isinstance(model, Network):
         return list(model.blocks)
@@ -159,7 +160,7 @@ def _matches(pattern: str, known: list[str], model_or_names: nn.Module | Sequenc
 
 
 def _blocks_by_names(known: list[str]) -> list[str]:
-    for name in ("tiny10", "nbn_tiny10", "lenet", "dense", "resnet20_w1"):
+    for name in naming.names():
         with torch.device("meta"):
             model = build(name)
         if {layer for layer, _ in model.named_modules() if layer} == set(known):

@@ -6,7 +6,8 @@ import re
 
 from netalike.errors import UnknownNameError, unknown_name
 
-_NAMES = ("tiny10", "nbn_tiny10", "lenet", "dense", *(f"resnet20_w{width}" for width in range(1, 6)))
+_SMALL = ("mlp", "vgg_small", "resnet8", "mobile", "densenet_small")
+_NAMES = ("tiny10", "nbn_tiny10", "lenet", "dense", *(f"resnet20_w{width}" for width in range(1, 6)), *_SMALL)
 _ALIASES = {"nbntiny10": "nbn_tiny10", "resnet20": "resnet20_w1"}
 _FOLDERS = {
     "tiny10": "Tiny10",
@@ -14,6 +15,11 @@ _FOLDERS = {
     "lenet": "LeNet",
     "dense": "Dense",
     "resnet20": "ResNet20",
+    "mlp": "MLP",
+    "vgg_small": "VGGSmall",
+    "resnet8": "ResNet8",
+    "mobile": "Mobile",
+    "densenet_small": "DenseNetSmall",
 }
 _OUTSIDE = ("torchvision:", "file:")
 WIDE = ("tiny10", "nbn_tiny10", "lenet", "resnet20")

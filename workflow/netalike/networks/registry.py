@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from netalike.errors import NetalikeError
 from netalike.networks import naming
 from netalike.networks.architectures import Dense, LeNet, NbnTiny10, Network, ResNet20, Tiny10
+from netalike.networks.small import MLP, DenseNetSmall, Mobile, ResNet8, VGGSmall
 
 # channels, classes, width -> network; the names are those of naming.WIDE
 _WIDE: dict[str, Callable[[int, int, int], Network]] = {
@@ -18,6 +19,15 @@ _WIDE: dict[str, Callable[[int, int, int], Network]] = {
     "nbn_tiny10": NbnTiny10,
     "lenet": LeNet,
     "resnet20": ResNet20,
+}
+# channels, classes -> network; of one width each
+_OF_ONE_WIDTH: dict[str, Callable[[int, int], Network]] = {
+    "dense": Dense,
+    "mlp": MLP,
+    "vgg_small": VGGSmall,
+    "resnet8": ResNet8,
+    "mobile": Mobile,
+    "densenet_small": DenseNetSmall,
 }
 
 
@@ -84,8 +94,8 @@ def _construct(known: str, channels: int, classes: int) -> nn.Module:
     family, width = naming.split_width(known)
     if family in _WIDE:
         return _WIDE[family](channels, classes, width)
-    if known == "dense":
-        return Dense(channels, classes)
+    if known in _OF_ONE_WIDTH:
+        return _OF_ONE_WIDTH[known](channels, classes)
     if known.startswith("torchvision:"):
         from netalike.networks.torchvision_import import build_torchvision
 
