@@ -8,7 +8,7 @@ from netalike.scripting import log_to
 
 with log_to(snakemake.log[0], snakemake.threads):
     study = snakemake.params.study
-    rows, pictures = simulate(study, snakemake.params.repeats, study["seed"])
+    rows, pictures = simulate(study, snakemake.params.repeats, study["seed"], shown=True)
     np.savez_compressed(snakemake.output.pictures, **pictures)
-    constants = {"paper": "shared_response", "experiment": f"simulation_{snakemake.wildcards.study}", "dataset": "xor"}
-    measurements.write(rows, snakemake.output.measurements, **constants)
+    experiment = f"simulation_{snakemake.wildcards.study}"
+    measurements.write(rows, snakemake.output.measurements, paper="shared_response", experiment=experiment)

@@ -16,7 +16,7 @@ with log_to(snakemake.log[0]):
     root = place_of(snakemake.config["data"]).root
     train_set = data.load(study["dataset"], "train", root, limit=study["n_train"])
     test_set = data.load(study["dataset"], "test", root)
-    checkpoints = Path(snakemake.params.checkpoints)
-    train_networks(study, train_set, test_set, snakemake.params.seeds, checkpoints, study["seed"])
+    checkpoints, networks = Path(snakemake.params.checkpoints), Path(snakemake.output.networks)
+    train_networks(study, train_set, test_set, snakemake.params.seeds, networks, study["seed"], checkpoints)
     # only now: what was trained before a break is not trained again
-    shutil.move(checkpoints, snakemake.output.networks)
+    shutil.rmtree(checkpoints, ignore_errors=True)

@@ -83,6 +83,14 @@ def test_a_larger_input_gives_the_same_numbers_where_the_patches_overlap():
     assert np.abs(whole[33:35, 33:35] - part[1:3, 1:3]).max() < 0.05
 
 
+def test_only_what_the_way_up_needs_is_computed_of_the_common_maps():
+    model = double_unet(SMALL)
+    shapes = keras.Model(model.input, [model.get_layer(f"common_{level}_b").output for level in range(4)])
+    image, polygons = inputs(156, 220)
+    found = [tuple(maps.shape[1:3]) for maps in shapes({"image": image, "polygons": polygons})]
+    assert found == [(40, 104), (24, 56), (16, 32), (8, 16)]
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     first, again, other = (double_unet(SMALL, seed).get_weights() for seed in (3, 3, 4))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))

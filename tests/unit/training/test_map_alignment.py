@@ -18,6 +18,7 @@ from netalike.networks.double_unet import Widths, double_unet  # noqa: E402
 from netalike.networks.keras_weights import read_arrays, set_variables, variables_of, write_arrays  # noqa: E402
 from netalike.training.map_alignment import (  # noqa: E402
     MapTrainer,
+    building_loss,
     displacement_losses,
     pixel_weights,
     prepare_tensorflow,
@@ -25,7 +26,7 @@ from netalike.training.map_alignment import (  # noqa: E402
     train_map_alignment,
     training_identity,
 )
-from netalike.training.map_inference import Aligner  # noqa: E402
+from netalike.training.map_inference import Aligner, by_building  # noqa: E402
 from netalike.training.map_rounds import label_offsets, train_rounds  # noqa: E402
 from netalike.training.map_settings import MapTraining  # noqa: E402
 
@@ -79,6 +80,31 @@ def test_displacement_loss_by_hand():
 def test_patches_without_a_polygon_have_no_displacement_loss():
     weights = pixel_weights(tf.zeros((1, 4, 4, 3)))
     assert displacement_losses(tf.ones((1, 3, 4, 4, 2)), tf.zeros((1, 4, 4, 2)), weights).numpy().tolist() == [0, 0, 0]
+
+
+def test_building_loss_by_hand():
+    """Errors cancel within a building; one that reaches the border of the output is left out."""
+    buildings = np.zeros((2, 5, 5), np.int32)
+    buildings[0, 1, 1:3], buildings[0, 3, 3], buildings[0, 4, 0] = 1, 2, 3
+    buildings[1, 2, 2] = 1
+    wanted = np.full((2, 5, 5, 2), 0.25, np.float32)
+    predicted = wanted.copy()
+    predicted[0, 1, 1:3, 0] += (0.5, -0.3)  # 0.1 on average
+    predicted[0, 3, 3] += (0.3, 0.4)
+    predicted[0, 4, 0] += 5
+    found = building_loss(*(tf.constant(part) for part in (predicted, wanted, buildings)))
+    assert float(found) == pytest.approx((0.1**2 + 0.5**2 + 0) / 3, rel=1e-5)
+    assert float(building_loss(tf.constant(predicted), tf.constant(wanted), tf.zeros((2, 5, 5), tf.int32))) == 0
+
+
+def test_the_building_loss_is_minimised_if_it_has_a_weight():
+    settings = SETTINGS.model_copy(update={"building_weight": 50.0, "displacements": "buildings", "steps": 2})
+    _, history = train_map_alignment(scenes(), settings, SMALL, seed=1)
+    assert min(history.buildings) > 0
+    without = settings.model_copy(update={"building_weight": 0.0})
+    _, other = train_map_alignment(scenes(), without, SMALL, seed=1)
+    assert other.buildings == [0.0, 0.0]
+    assert history.total[0] == pytest.approx(other.total[0] + 50 * history.buildings[0], rel=1e-4)
 
 
 def test_segmentation_loss_by_hand():
@@ -161,6 +187,26 @@ def test_polygons_move_by_what_the_network_says(tile):
     found = Aligner(constant_network((0.5, -1.25)), tile).align_scene(scene, passes=2)
     assert np.allclose(found[0][0] - scene.labels[0], [0.5, -1.25], atol=1e-5)
     assert np.allclose(found[1][0] - scene.labels[0], [1.0, -2.5], atol=1e-5)
+
+
+def test_polygons_may_move_as_a_whole_by_the_mean_over_their_edges():
+    square = np.array([(10, 10), (10, 20), (20, 20), (20, 10)], float)
+    outside = square + 100
+    field = np.zeros((40, 40, 2), np.float32)
+    field[8:13, 8:23, 0] = 4  # the upper edge alone
+    field[-1, -1, 1] = 3
+    one, other = by_building((square, outside), field)
+    shift = one - square
+    assert np.allclose(shift, shift[0])  # the shape stays
+    assert shift[0] == pytest.approx([4 * 0.3, 0], abs=0.15)
+    assert np.allclose(other - outside, [0, 3])
+    assert by_building((), field) == ()
+
+
+def test_what_moves_is_a_setting():
+    (scene,) = scenes(1)
+    found = Aligner(constant_network((0.5, -1.25)), moves="buildings").align_scene(scene, passes=1)
+    assert np.allclose(found[0][0] - scene.labels[0], [0.5, -1.25], atol=1e-5)
 
 
 def test_displacements_cover_images_of_any_shape():

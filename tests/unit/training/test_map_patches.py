@@ -9,7 +9,7 @@ import pytest
 from netalike.data.displacements import sample_field
 from netalike.data.polygons import rasterize
 from netalike.errors import NetalikeError, ShapeError
-from netalike.training.map_patches import PatchMaker, displaced, turned, turned_vectors
+from netalike.training.map_patches import PatchMaker, displaced, numbered, turned, turned_vectors
 from netalike.training.map_settings import MapTraining, learning_rate, level_coefficients
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -56,8 +56,9 @@ def test_flips_and_turns_turn_the_vectors_too(quarters, mirrored):
 def test_patches_bring_polygons_to_their_labels():
     maker = PatchMaker([square_scene(seed=seed, name=f"s{seed}") for seed in range(2)], SETTINGS, seed=0)
     batch = maker.batch(0)
-    assert [part.shape for part in batch] == [(4, 188, 188, 3)] * 2 + [(4, 68, 68, 2), (4, 68, 68, 3)]
-    assert all(part.dtype == np.float32 for part in batch)
+    assert [part.shape for part in batch] == [(4, 188, 188, 3)] * 2 + [(4, 68, 68, 2), (4, 68, 68, 3), (4, 68, 68)]
+    assert all(part.dtype == np.float32 for part in batch[:4])
+    assert not batch.buildings.any()  # they have no weight
     inner = batch.polygons[:, 60:-60, 60:-60, 0]
     assert np.abs(batch.displacement).max() <= 0.5  # +-4 pixels
     # the bright squares are where the labels say, and the drawn polygons are not, but for the target
@@ -69,6 +70,42 @@ def test_patches_bring_polygons_to_their_labels():
     places = np.clip(np.stack([rows, columns], 1) + target, 0, 67)
     assert batch.segmentation[0, places[:, 0], places[:, 1], 0].mean() > 0.9
     assert batch.segmentation[0, rows, columns, 0].mean() < batch.segmentation[0, places[:, 0], places[:, 1], 0].mean()
+
+
+def test_each_building_may_have_a_displacement_of_its_own():
+    """An oracle that moves each drawn polygon by the target on its edges puts it on its label, and no two alike."""
+    settings = SETTINGS.model_copy(
+        update={"displacements": "buildings", "building_weight": 1.0, "amplitude": 6.0, "turns": False}
+    )
+    scene = square_scene(count=9)
+    maker = PatchMaker([scene], settings, seed=0)
+    batch = maker.batch(0)
+    offsets = maker._displaced[0].offsets
+    assert len(np.unique(offsets, axis=0)) == 9
+    assert np.abs(offsets).max() <= 6
+    assert np.abs(offsets).max() > 4
+    back = [drawn + own for drawn, own in zip(maker._displaced[0].polygons, offsets, strict=True)]
+    assert np.allclose(back, scene.labels)
+    for target, numbers in zip(batch.displacement * 8, batch.buildings, strict=True):
+        for number in np.unique(numbers)[1:]:
+            own = np.unique(target[numbers == number], axis=0)
+            assert len(own) == 1
+            assert np.abs(offsets - own).max(1).min() < 1e-6
+
+
+def test_numbers_of_edges_turn_with_the_patch():
+    settings = SETTINGS.model_copy(update={"displacements": "buildings", "building_weight": 1.0, "batch_size": 16})
+    batch = PatchMaker([square_scene(count=9)], settings, seed=1).batch(0)
+    on_edge = batch.polygons[:, 60:-60, 60:-60, 1] > 0.99
+    assert (batch.buildings[on_edge] > 0).mean() > 0.95  # where two overlap, the covered edge has no number
+
+
+def test_a_later_polygon_covers_the_edge_of_an_earlier_one():
+    squares = [np.array([(5, 5), (5, 20), (20, 20), (20, 5)], float) + shift for shift in (0, 8)]
+    edges, filled = numbered(squares, 40, 40), numbered(squares, 40, 40, filled=True)
+    assert edges.dtype == np.int32
+    assert (edges[5, 10], edges[12, 12], edges[28, 20], edges[35, 35]) == (1, 0, 2, 0)
+    assert (filled[12, 8], filled[18, 18]) == (1, 2)
 
 
 def test_the_same_step_gives_the_same_patches_in_any_order():

@@ -29,6 +29,7 @@ _FEWEST_UNITS = 5  # to be resampled, see evidence.claims.resampling
 _WANTED_UNITS = 12
 _DRAWS = 1000
 _CURVE_POINTS = 40
+_CURVES = ("total", "segmentation", "displacement", "zero_displacement")
 _OVERLAYS = 2  # scenes that are kept for the figure
 
 
@@ -334,7 +335,8 @@ def loss_rows(found: Round, noise: str, batch_size: int) -> list[Row]:
     list of dict
         ``training_loss`` at the last step of each of forty parts: ``total``, ``segmentation``, and the root mean square
         of what is left of the displacements in pixels (``displacement``) and of the displacements themselves
-        (``zero_displacement``), weighted as in the loss. ``loss_slope``: by what share of itself the displacement error
+        (``zero_displacement``), weighted as in the loss; if buildings have a weight, also of what is left of each
+        building's mean displacement (``buildings``). ``loss_slope``: by what share of itself the displacement error
         fell from the third to the last quarter of the training; near 0 when the curve has flattened.
     """
     factors = {"noise": noise, "round": found.number}
@@ -342,9 +344,9 @@ def loss_rows(found: Round, noise: str, batch_size: int) -> list[Row]:
     steps = len(history.total)
     rows = []
     for begin, end in _parts(steps):
-        for name in ("total", "segmentation", "displacement", "zero_displacement"):
+        for name in (*_CURVES, *["buildings"] * any(history.buildings)):
             mean = float(np.mean(getattr(history, name)[begin:end]))
-            value = PIXELS_PER_UNIT * math.sqrt(mean) if name.endswith("displacement") else mean
+            value = mean if name in ("total", "segmentation") else PIXELS_PER_UNIT * math.sqrt(mean)
             row = _row("training_loss", name, value, (end - begin) * batch_size, "train", factors)
             rows.append({**row, "step": end})
     row = _row("loss_slope", "quarters", _slope(history.displacement), steps * batch_size, "train", factors)

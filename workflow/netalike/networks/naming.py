@@ -21,7 +21,7 @@ _FOLDERS = {
     "mobile": "Mobile",
     "densenet_small": "DenseNetSmall",
 }
-_OUTSIDE = ("torchvision:", "file:")
+_OUTSIDE = ("torchvision:", "file:", "robustness:")
 WIDE = ("tiny10", "nbn_tiny10", "lenet", "resnet20")
 """The architectures that there are in every width, as ``lenet_w2``."""
 _WIDTH = re.compile(rf"({'|'.join(WIDE)})_w([1-9]\d*)")
@@ -37,13 +37,13 @@ def names() -> list[str]:
     Returns
     -------
     list of str
-        Without the aliases, and without the networks from outside (``torchvision:…``, ``file:…``).
+        Without the aliases, and without the networks from outside (``torchvision:…``, ``file:…``, ``robustness:…``).
     """
     return list(_NAMES)
 
 
 def is_outside(name: str) -> bool:
-    """Tell whether a name stands for a network that is not defined here: ``torchvision:…`` or ``file:…``."""
+    """Tell whether a name is of a network from outside: ``torchvision:…``, ``file:…`` or ``robustness:…``."""
     return name.startswith(_OUTSIDE)
 
 

@@ -38,7 +38,8 @@ def build(name: str, channels: int = 3, classes: int = 10, seed: int | None = No
     ----------
     name : str
         A registered architecture (`netalike.networks.names`), one of them in any width (``resnet20_w7``, ``lenet_w2``),
-        ``torchvision:<name>`` (random weights), ``torchvision:<name>:<weights>``, or ``file:<path>.py:<function>``.
+        ``torchvision:<name>`` (random weights), ``torchvision:<name>:<weights>``, ``robustness:wide_resnet50_4``,
+        ``robustness:cifar_resnet50``, or ``file:<path>.py:<function>``.
     channels : int
         Channels of the images.
     classes : int
@@ -100,6 +101,10 @@ def _construct(known: str, channels: int, classes: int) -> nn.Module:
         from netalike.networks.torchvision_import import build_torchvision
 
         return build_torchvision(known, channels, classes)
+    if known.startswith("robustness:"):
+        from netalike.networks.robust_checkpoints import build_robustness
+
+        return build_robustness(known, channels, classes)
     from netalike.networks.from_file import build_from_file
 
     return build_from_file(known, channels, classes)

@@ -24,7 +24,7 @@ from netalike.training.map_settings import MapTraining, learning_rate, level_coe
 _POLYGON_WEIGHTS = {"published": (0.1, 1.0, 10.0), "even": (1.0, 1.0, 1.0)}
 # of the segmentation's error: background, fill, edge, vertex
 _CLASS_WEIGHTS = {"published": (0.05, 0.1, 1.0, 10.0), "even": (1.0, 1.0, 1.0, 1.0)}
-LOSSES = ("total", "displacement", "zero_displacement", "segmentation")
+LOSSES = ("total", "displacement", "zero_displacement", "segmentation", "buildings")
 _FORMAT = "netalike map training 1"
 
 
@@ -40,12 +40,16 @@ class MapHistory:
         Weighted mean squared error of the prediction, and of predicting no displacement, in units of (8 pixels)^2.
     segmentation : list of float
         Of full resolution, without its weight.
+    buildings : list of float
+        Mean squared error of each building's mean displacement, in units of (8 pixels)^2, without its weight; 0 if it
+        has none.
     """
 
     total: list[float] = field(default_factory=list)
     displacement: list[float] = field(default_factory=list)
     zero_displacement: list[float] = field(default_factory=list)
     segmentation: list[float] = field(default_factory=list)
+    buildings: list[float] = field(default_factory=list)
 
     def add(self, losses: Sequence[float]) -> None:
         """Append one step, in the order of `LOSSES`."""
@@ -112,6 +116,33 @@ def displacement_losses(predicted: Any, wanted: Any, weights: Any) -> Any:
     return tf.math.divide_no_nan(tf.reduce_sum(squares * weights[:, None], axis=(0, 2, 3)), tf.reduce_sum(weights))
 
 
+def building_loss(predicted: Any, wanted: Any, buildings: Any) -> Any:
+    """Return the mean squared length of the errors of whole buildings.
+
+    Parameters
+    ----------
+    predicted, wanted : tensor, shape (b, o, o, 2)
+    buildings : tensor of int32, shape (b, o, o)
+        What building each pixel is an edge of, from 1 in each patch; 0 for none.
+
+    Returns
+    -------
+    tensor, shape ()
+        The error of a building is the mean of its pixels' errors. Buildings that reach the border of the output are
+        left out; 0 if there is no other.
+    """
+    most = tf.reduce_max(buildings) + 1
+    patches = tf.shape(buildings)[0]
+    numbers = tf.reshape(buildings + most * tf.range(patches)[:, None, None], [-1])
+    inner = tf.pad(tf.ones_like(buildings[:, 1:-1, 1:-1]), ((0, 0), (1, 1), (1, 1)))
+    told = [tf.ones_like(predicted[..., :1]), tf.cast(1 - inner, predicted.dtype)[..., None], predicted - wanted]
+    sums = tf.math.unsorted_segment_sum(tf.reshape(tf.concat(told, axis=-1), [-1, 4]), numbers, most * patches)
+    sums = tf.reshape(sums, [patches, most, 4])[:, 1:]
+    whole = tf.cast((sums[..., 0] > 0) & (sums[..., 1] == 0), predicted.dtype)
+    squares = tf.reduce_sum(tf.square(tf.math.divide_no_nan(sums[..., 2:], sums[..., :1])), axis=-1)
+    return tf.math.divide_no_nan(tf.reduce_sum(squares * whole), tf.reduce_sum(whole))
+
+
 def segmentation_losses(logits: Any, wanted: Any, kind: str = "published") -> Any:
     """Return the weighted sigmoid cross-entropy of each level, averaged over pixels and classes.
 
@@ -172,7 +203,9 @@ class MapTrainer:
         losses = self._update(*(tf.constant(part) for part in batch), coefficients)
         return [float(loss) for loss in losses.numpy()]
 
-    def _losses_of_update(self, image: Any, polygons: Any, wanted: Any, classes: Any, coefficients: Any) -> Any:
+    def _losses_of_update(
+        self, image: Any, polygons: Any, wanted: Any, classes: Any, buildings: Any, coefficients: Any
+    ) -> Any:
         kind = self.settings.pixel_weights
         weights = pixel_weights(polygons[:, BORDER:-BORDER, BORDER:-BORDER], kind)
         with tf.GradientTape() as tape:
@@ -180,12 +213,14 @@ class MapTrainer:
             predicted = outputs["displacement"] if self.segments else outputs
             moved = displacement_losses(predicted, wanted, weights)
             named = segmentation_losses(outputs["segmentation"], classes, kind) if self.segments else tf.zeros(HEADS)
+            whole = building_loss(predicted[:, 0], wanted, buildings) if self.settings.building_weight else 0.0
             total = self.settings.displacement_weight * tf.reduce_sum(coefficients * moved)
+            total += self.settings.building_weight * whole
             total += self.settings.segmentation_weight * tf.reduce_sum(coefficients * named)
         gradients = tape.gradient(total, self.variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         self.optimizer.apply(gradients, self.variables)
         still = displacement_losses(tf.zeros_like(predicted[:, :1]), wanted, weights)
-        return tf.stack([total, moved[0], still[0], named[0]])
+        return tf.stack([total, moved[0], still[0], named[0], whole])
 
 
 def train_map_alignment(
@@ -275,7 +310,7 @@ def training_identity(scenes: Sequence[Scene], settings: MapTraining, widths: Wi
         for label in scene.labels:
             sha.update(np.ascontiguousarray(label, np.float64).tobytes())
     # how often it is saved, and what is done with the trained network, is no part of the training
-    kept = settings.model_dump(exclude={"save_every", "passes"})
+    kept = settings.model_dump(exclude={"save_every", "passes", "moves"})
     return {"settings": kept, "widths": asdict(widths), "seed": seed, "scenes": sha.hexdigest()}
 
 

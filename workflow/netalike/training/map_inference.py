@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from netalike.data.displacements import displace
-from netalike.data.polygons import rasterize
+from netalike.data.displacements import displace, sample_field
+from netalike.data.polygons import centroid, moved, rasterize
 from netalike.data.scenes import Scene
 from netalike.networks.double_unet import BORDER, PIXELS_PER_UNIT, displacement_only, input_size_for
-from netalike.training.map_patches import scaled_image, with_border
+from netalike.training.map_patches import numbered, scaled_image, with_border
 
 _TILE = 516  # pixels of output at a time; bounds the memory, about 1 GB at full width
 _MARGIN = BORDER // 2
@@ -30,9 +30,12 @@ class Aligner:
         Of `netalike.networks.double_unet.double_unet`.
     tile : int
         Largest side of the output that is computed at once, in pixels.
+    moves : {"vertices", "buildings"}
+        Whether each vertex moves by the displacement at its place, or each polygon by the mean over its edges.
     """
 
-    def __init__(self, model: Any, tile: int = _TILE) -> None:
+    def __init__(self, model: Any, tile: int = _TILE, moves: str = "vertices") -> None:
+        self._moved = by_building if moves == "buildings" else _by_vertex
         self._run = tf.function(displacement_only(model), reduce_retracing=True)
         self._tile = tile
 
@@ -100,10 +103,39 @@ class Aligner:
         current: Polygons = tuple(polygons)
         for _ in range(passes):
             field = self.displacements(image, current)
-            current = tuple(displace(polygon, field) for polygon in current)
+            current = self._moved(current, field)
             found.append(current)
         return found
 
     def align_scene(self, scene: Scene, passes: int = 3) -> list[Polygons]:
         """Align the labels of a scene; see `align`."""
         return self.align(scene.image, scene.labels, passes)
+
+
+def _by_vertex(polygons: Polygons, field: NDArray[np.float32]) -> Polygons:
+    return tuple(displace(polygon, field) for polygon in polygons)
+
+
+def by_building(polygons: Polygons, field: NDArray[np.float32]) -> Polygons:
+    """Move each polygon as a whole, by the mean of a field over its edges.
+
+    Parameters
+    ----------
+    polygons : tuple of array, shape (v, 2)
+        (row, column) in pixels.
+    field : array, shape (h, w, 2)
+        Pixels down and to the right.
+
+    Returns
+    -------
+    tuple of array, shape (v, 2)
+        A polygon without a pixel of its own moves by the field at its centre, or at the border nearest to it.
+    """
+    if not polygons:
+        return ()
+    numbers = numbered(polygons, *field.shape[:2]).ravel()
+    pixels = np.bincount(numbers, minlength=len(polygons) + 1)[1:]
+    sums = [np.bincount(numbers, layer.ravel(), minlength=len(polygons) + 1)[1:] for layer in np.moveaxis(field, 2, 0)]
+    means = np.stack(sums, axis=1) / np.maximum(pixels, 1)[:, None]
+    at_centres = sample_field(field, [centroid(polygon) for polygon in polygons])
+    return moved(polygons, np.where(pixels[:, None] > 0, means, at_centres))

@@ -1,6 +1,6 @@
 """Training patches for map alignment, made from scenes while the training runs: displaced, cut out, turned.
 
-Needs numpy alone. Coordinates are (row, column) in pixels.
+Needs numpy and Pillow alone. Coordinates are (row, column) in pixels.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from netalike.data.displacements import displacement_field, invert_displacement
 from netalike.data.polygons import overlapping, rasterize
@@ -24,6 +25,7 @@ PIXELS_PER_UNIT = 8.0
 """A stored displacement of 1 is so many pixels."""
 _BRIGHTNESS = 0.25  # on the scale from -1 to 1
 _CONTRAST = (0.8, 1.2)
+_EDGE = 5  # pixels, of the edges over which a building's displacement is averaged
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 _Floats = NDArray[np.float32]
@@ -43,20 +45,25 @@ class Batch(NamedTuple):
         What brings the polygons back to their labels, down and to the right, in units of 8 pixels.
     segmentation : array, shape (b, o, o, 3)
         Fill, edges and vertices of all labels where they are, also of those whose polygon is not in the input.
+    buildings : array of int32, shape (b, o, o)
+        The number of the polygon that a pixel is an edge of, from 1 in each patch, and 0 elsewhere; 0 everywhere if
+        the settings give buildings no weight.
     """
 
     image: _Floats
     polygons: _Floats
     displacement: _Floats
     segmentation: _Floats
+    buildings: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class _Displaced:
-    """A scene whose polygons were moved away from their labels by a smooth field."""
+    """A scene whose polygons were moved away from their labels."""
 
-    field: _Floats  # (h, w, 2) pixels, read at the displaced polygons
+    field: _Floats | None  # (h, w, 2) pixels, read at the displaced polygons
     polygons: tuple[NDArray[np.float64], ...]
+    offsets: _Floats | None = None  # (n, 2), where each polygon has its own instead of a field
 
 
 def scaled_image(image: NDArray[np.uint8]) -> _Floats:
@@ -67,6 +74,34 @@ def scaled_image(image: NDArray[np.uint8]) -> _Floats:
 def with_border(image: NDArray[np.uint8], border: int = BORDER) -> NDArray[np.uint8]:
     """Continue an image beyond its border by its mirror image."""
     return np.pad(image, ((border, border), (border, border), (0, 0)), mode="symmetric")
+
+
+def numbered(polygons: _Polygons, height: int, width: int, filled: bool = False) -> NDArray[np.int32]:
+    """Draw polygons as their numbers.
+
+    Parameters
+    ----------
+    polygons : sequence of array, shape (v, 2)
+        A later one covers an earlier one.
+    height, width : int
+        Pixels.
+    filled : bool
+        Whether the inside is drawn too; else the edges alone, 5 pixels wide.
+
+    Returns
+    -------
+    array of int32, shape (height, width)
+        1 for the first polygon, and 0 where there is none.
+    """
+    canvas = Image.new("I", (width, height))
+    pen = ImageDraw.Draw(canvas)
+    for number, polygon in enumerate(polygons, start=1):
+        # Pillow takes (x, y) and cuts decimals off: the pixel that holds the point is its whole part
+        points = [(column, row) for row, column in np.floor(polygon).astype(int).tolist()]
+        if filled:
+            pen.polygon(points, fill=number)
+        pen.line([*points, points[0]], fill=number, width=_EDGE)
+    return np.asarray(canvas, np.int32)
 
 
 def turned(maps: _Floats, quarters: int, mirrored: bool) -> _Floats:
@@ -128,7 +163,8 @@ class PatchMaker:
     Notes
     -----
     A field D is drawn for each scene (every `fields_every` steps another), and each label q moves to the r with
-    r + D(r) = q, so that D(r) is exactly what brings it back. A patch is laid around one label, which stays in the
+    r + D(r) = q, so that D(r) is exactly what brings it back. With `displacements` buildings, each polygon has an
+    offset of its own instead, uniform in a square, which is the target on its fill and edges. A patch is laid around one label, which stays in the
     input; each other one stays with the probability `keep_polygons`. What step t gets depends on the seed and t alone:
     a training that goes on needs no state of a random generator.
     """
@@ -162,8 +198,12 @@ class PatchMaker:
             scene = self._scenes[number]
             height, width = scene.image.shape[:2]
             seed = int(np.random.SeedSequence([self._seed, 2, self._epoch, number]).generate_state(1)[0])
-            field = displacement_field(seed, height, width, amplitude=self._settings.amplitude)
-            self._displaced[number] = _Displaced(field, displaced(scene.labels, field))
+            amplitude = self._settings.amplitude
+            if self._settings.displacements == "buildings":
+                self._displaced[number] = _each_displaced(scene.labels, amplitude, seed)
+            else:
+                field = displacement_field(seed, height, width, amplitude=amplitude)
+                self._displaced[number] = _Displaced(field, displaced(scene.labels, field))
         return self._displaced[number]
 
     def _patch(self, generator: np.random.Generator) -> Batch:
@@ -173,7 +213,7 @@ class PatchMaker:
         corner = self._corner(generator, moved.polygons[chosen].mean(0), scene)
         near = _touching(moved.polygons, corner - BORDER, self._settings.input_size)
         kept = [i for i in near if i == chosen or generator.random() < self._settings.keep_polygons]
-        patch = self._cut(number, corner, [moved.polygons[i] for i in kept], moved.field)
+        patch = self._cut(number, corner, moved, kept)
         return self._augmented(patch, generator)
 
     def _corner(self, generator: np.random.Generator, inside: NDArray[np.float64], scene: Scene) -> NDArray[np.int64]:
@@ -184,16 +224,18 @@ class PatchMaker:
         corner: NDArray[np.int64] = np.clip(middle - shift, 0, free)
         return corner
 
-    def _cut(self, number: int, corner: NDArray[np.int64], polygons: _Polygons, field: _Floats) -> Batch:
+    def _cut(self, number: int, corner: NDArray[np.int64], moved: _Displaced, kept: list[int]) -> Batch:
         size, output = self._settings.input_size, self._output
         top, left = corner
         labels = self._scenes[number].labels
         seen = [labels[i] - corner for i in _touching(labels, corner, output)]
+        polygons = [moved.polygons[i] - corner for i in kept]
         return Batch(
             image=scaled_image(self._images[number][top : top + size, left : left + size]),
-            polygons=rasterize([polygon - corner + BORDER for polygon in polygons], size, size),
-            displacement=field[top : top + output, left : left + output] / np.float32(PIXELS_PER_UNIT),
+            polygons=rasterize([polygon + BORDER for polygon in polygons], size, size),
+            displacement=_target(moved, kept, corner, output) / np.float32(PIXELS_PER_UNIT),
             segmentation=rasterize(seen, output, output),
+            buildings=_edges(polygons, output, self._settings.building_weight),
         )
 
     def _augmented(self, patch: Batch, generator: np.random.Generator) -> Batch:
@@ -206,7 +248,34 @@ class PatchMaker:
             turned(patch.polygons, quarters, mirrored),
             turned_vectors(patch.displacement, quarters, mirrored),
             turned(patch.segmentation, quarters, mirrored),
+            np.rot90(patch.buildings[::-1] if mirrored else patch.buildings, quarters),
         )
+
+
+def _each_displaced(labels: _Polygons, amplitude: float, seed: int) -> _Displaced:
+    """Move each polygon by an offset of its own."""
+    offsets = np.random.default_rng(seed).uniform(-amplitude, amplitude, (len(labels), 2)).astype(np.float32)
+    polygons = tuple(label - offset for label, offset in zip(labels, offsets, strict=True))
+    return _Displaced(None, polygons, offsets)
+
+
+def _target(moved: _Displaced, kept: list[int], corner: NDArray[np.int64], output: int) -> _Floats:
+    """Return what brings polygons back, in pixels, where a patch's output is; (o, o, 2)."""
+    top, left = corner
+    if moved.field is not None:
+        return moved.field[top : top + output, left : left + output]
+    numbers = numbered([moved.polygons[i] - corner for i in kept], output, output, filled=True)
+    nothing = np.zeros((1, 2), np.float32)
+    table: _Floats = np.concatenate([nothing] if moved.offsets is None else [nothing, moved.offsets[kept]])
+    return table[numbers]
+
+
+def _edges(polygons: _Polygons, output: int, weight: float) -> NDArray[np.int32]:
+    """Number the edges of polygons, but for what another polygon covers; nothing where it would not be used."""
+    if not weight:
+        return np.zeros((output, output), np.int32)
+    edges = numbered(polygons, output, output)
+    return np.where(edges == numbered(polygons, output, output, filled=True), edges, 0)
 
 
 def displaced(labels: _Polygons, field: _Floats) -> tuple[NDArray[np.float64], ...]:

@@ -81,7 +81,7 @@ def train_rounds(
     """
     learned = list(train)
     trainer = MapTrainer(settings, widths)
-    aligner = Aligner(trainer.model)
+    aligner = Aligner(trainer.model, moves=settings.moves)
     for number in range(1, rounds + 1):
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0] % 2**31)
         file = Path(checkpoints) / f"round-{number}.safetensors" if checkpoints else None

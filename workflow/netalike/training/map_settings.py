@@ -45,6 +45,20 @@ class MapTraining(BaseModel):
         description="What the loss looks at. published: mostly the vertices, 10 to 1 for edges and 0.1 for the fill; "
         "even: fill, edges and vertices alike.",
     )
+    building_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the error of each building's mean displacement over its edges, in the loss. An edge shows "
+        "only how far it is off across itself, and all edges of a building together show the whole displacement: what "
+        "is asked of a mean is learned in fewer steps than what is asked of each pixel. 0: not in the loss, as "
+        "published.",
+    )
+    displacements: Literal["field", "buildings"] = Field(
+        "field",
+        description="What training polygons are moved by. field: a smooth random field, as published; buildings: each "
+        "by an offset of its own, uniform up to the amplitude in either direction, so that no neighbour tells of it, "
+        "all polygons may stay in a patch, and large patches cost less for each.",
+    )
     keep_polygons: float = Field(
         0.1,
         gt=0,
@@ -67,6 +81,12 @@ class MapTraining(BaseModel):
     fields_every: int = Field(100, ge=1, description="Steps between new displacement fields, one per scene.")
     passes: int = Field(
         3, ge=1, description="Times that an alignment is repeated on its own result; each pass takes away a part of it."
+    )
+    moves: Literal["vertices", "buildings"] = Field(
+        "vertices",
+        description="What an alignment moves. vertices: each by the displacement at its place, as published; "
+        "buildings: each as a whole by the mean over its edges, which keeps shapes and averages errors, where maps are "
+        "off by building.",
     )
     save_every: int = Field(500, ge=1, description="Steps between checkpoints.")
 

@@ -1,0 +1,177 @@
+"""ImageNet as its publisher lays it out: a folder per class, below ``train`` and ``val``; decoded as for evaluation."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netalike.data.folder import SUFFIXES, _class_folders, _keep
+from netalike.data.images import ImageSet
+from netalike.data.registry import DatasetSpec, Layout
+from netalike.errors import BadFileError, NetalikeError, unknown_name
+from netalike.progress import progress
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SPLITS = {"train": "train", "test": "val"}
+"""Our name of a split, and the publisher's folder."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: Path
+    relative: str
+    label: int
+    place: int  # in the whole split
+
+
+def read_imagenet(
+    path: str | Path,
+    split: str = "test",
+    per_class: int | None = None,
+    *,
+    resize: int = 256,
+    crop: int = 224,
+    root: str | Path | None = None,
+) -> ImageSet:
+    """Read images of ImageNet, or of any folder laid out like it.
+
+    Parameters
+    ----------
+    path : path
+        Holds ``train`` and ``val`` with a folder per class each, as ``val/n01440764/….JPEG``.
+    split : {"test", "train"}
+        ``test`` is the publisher's validation set.
+    per_class : int, optional
+        The first so many images of each class, by name; all by default. 10 of each of 1,000 classes are 1.5 GB.
+    resize : int
+        Length of the shorter side, to which an image is scaled (bilinear).
+    crop : int
+        Side of the square that is cut out of its middle.
+    root : path, optional
+        The data root; decoded images are kept below ``root/folders/imagenet/`` and read again from there.
+
+    Returns
+    -------
+    ImageSet
+        uint8 (n, 3, crop, crop), by class and name; the labels are the positions of the sorted class folders, as
+        torchvision's networks count them; ids are positions in the whole split. Mean and standard deviation are those
+        that torchvision and robustness use.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such split.
+    NetalikeError
+        If sizes or `per_class` are out of range.
+    BadFileError
+        If a folder is missing or has no class folders, a class has too few images, or an image cannot be read.
+
+    Notes
+    -----
+    Equal, bit for bit, to ``Resize(resize)`` and ``CenterCrop(crop)`` of torchvision on the images that Pillow reads:
+    the transforms of microsoft/robust-models-transfer and of robustness.
+    """
+    if split not in SPLITS:
+        raise unknown_name("split of imagenet", split, SPLITS)
+    if not 0 < crop <= resize or (per_class is not None and per_class < 1):
+        raise NetalikeError(
+            f"resize {resize}, crop {crop}, {per_class} images per class: expected a crop of 1 to {resize} pixels, and "
+            "at least 1 image per class."
+        )
+    folder = Path(path) / SPLITS[split]
+    classes = _classes(folder)
+    entries = _entries(folder, classes, per_class)
+    cache = None if root is None else Path(root) / "folders" / "imagenet"
+    images = _decoded(entries, resize, crop, cache)
+    spec = DatasetSpec(
+        name="imagenet",
+        channels=3,
+        classes=classes,
+        mean=MEAN,
+        std=STD,
+        augmentation="none",
+        layouts=(Layout("folder"),),
+        citation="O. Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, International Journal of "
+        "Computer Vision 115, 2015, doi:10.1007/s11263-015-0816-y",
+        licence="for non-commercial research, from https://image-net.org",
+        size=crop,
+    )
+    labels = torch.tensor([entry.label for entry in entries], dtype=torch.int64)
+    ids = np.array([entry.place for entry in entries], dtype=np.int64)
+    return ImageSet("imagenet", split, torch.from_numpy(images), labels, classes, ids, spec)
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise BadFileError(
+            f"imagenet: there is no folder {folder}. Get ILSVRC2012 from https://image-net.org, and unpack it so that "
+            "it has the folders train and val with one folder per class each."
+        )
+    classes = _class_folders(folder)
+    if not classes:
+        raise BadFileError(
+            f"imagenet: {folder} has no class folders. The validation images come in one folder: sort them into one "
+            "per class (n01440764, …), as torchvision and robustness want them too."
+        )
+    return classes
+
+
+def _entries(folder: Path, classes: tuple[str, ...], per_class: int | None) -> list[_Entry]:
+    chosen, place = [], 0
+    for label, kind in enumerate(classes):
+        files = sorted(file.name for file in (folder / kind).iterdir() if file.suffix.lower() in SUFFIXES)
+        if len(files) < (per_class or 1):
+            raise BadFileError(f"imagenet: {folder / kind} has {len(files)} images, expected {per_class or 1} or more.")
+        chosen += [
+            _Entry(folder / kind / name, f"{kind}/{name}", label, place + row)
+            for row, name in enumerate(files[:per_class])
+        ]
+        place += len(files)
+    return chosen
+
+
+def _decoded(entries: list[_Entry], resize: int, crop: int, cache: Path | None) -> NDArray[np.uint8]:
+    stored = None if cache is None else cache / f"{_fingerprint(entries, resize, crop)}.npy"
+    shape = (len(entries), 3, crop, crop)
+    if stored is not None:
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            kept: NDArray[np.uint8] = np.load(stored, allow_pickle=False)
+            if kept.shape == shape and kept.dtype == np.uint8:
+                return kept
+    images = np.empty(shape, dtype=np.uint8)
+    for row, entry in enumerate(progress(entries, "decoding imagenet")):
+        images[row] = _decode(entry.path, resize, crop)
+    if stored is not None:
+        _keep(images, stored)
+    return images
+
+
+def _fingerprint(entries: list[_Entry], resize: int, crop: int) -> str:
+    state = [(entry.relative, (status := entry.path.stat()).st_size, status.st_mtime_ns) for entry in entries]
+    return hashlib.sha256(json.dumps([resize, crop, state]).encode()).hexdigest()[:32]
+
+
+def _decode(path: Path, resize: int, crop: int) -> NDArray[np.uint8]:
+    """One image as uint8 (3, crop, crop)."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            seen = image.convert("RGB")
+        width, height = seen.size
+        # The longer side is cut off to a whole number, the corner of the square is rounded: as in torchvision.
+        long = int(resize * max(seen.size) / min(seen.size))
+        new = (resize, long) if width <= height else (long, resize)
+        scaled = seen.resize(new, Image.Resampling.BILINEAR)
+        left, top = (round((length - crop) / 2.0) for length in new)
+        pixels = np.asarray(scaled.crop((left, top, left + crop, top + crop)))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadFileError(f"image {path} cannot be read ({error}). Replace it, or remove it.") from error
+    return pixels.transpose(2, 0, 1)
