@@ -24,6 +24,8 @@ _EXPORTS = {
     "record": "netalike.activations",
     "gradient_kernel": "netalike.gradients",
     "stitch": "netalike.stitching",
+    "SharedResponse": "netalike.alignment",
+    "invert_images": "netalike.inversion",
 }
 
 __all__ = ["__version__", *_EXPORTS]

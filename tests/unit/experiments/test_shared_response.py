@@ -126,7 +126,8 @@ def test_shuffled_images_and_noise_are_not_explained(noisy):
     assert plain.min() > 0.7
     for control in ("shuffled", "noise"):
         assert take(rows, "variance_explained", "leave_one_out", control=control, **last)["value"].max() < 0.05
-    assert set(take(rows, "variance_explained", control="shuffled")["network_a"]) == {"conv-s0"}
+    shuffled = take(rows, "variance_explained", control="shuffled")
+    assert (set(shuffled["network_a"]), set(shuffled["center"])) == ({"conv-s0"}, {"mean"})
     noise = take(rows, "variance_explained", "published", control="noise", **last)["value"]
     assert noise.mean() == pytest.approx(1 / 4, abs=0.03), "the mean holds the network itself"
 
@@ -162,6 +163,33 @@ def test_one_epoch_leaves_out_what_needs_several():
         "trajectory/shared/0/0",
         "trajectory/shared/1/0",
     }
+
+
+def test_untrained_twins_are_a_control_of_networks_that_have_one_epoch():
+    trained, twins = made(epochs=("final",)), made(epochs=("final",), noise=4.0)
+    for twin in twins:
+        twin.name += "@untrained"
+    rows, pictures = aligned([*trained, *twins])
+    alone, _ = aligned(trained)
+    untrained = take(rows, "variance_explained", "leave_one_out", control="untrained", center="mean")
+    assert set(untrained["network_a"]) == {twin.name for twin in twins}
+    assert untrained["value"].max() < 0.3
+    assert len(take(rows, "consistency_untrained", center="brainiak")) == 2 * 6
+    plain = [take(found, "variance_explained", control="none")["value"].to_numpy() for found in (rows, alone)]
+    assert np.array_equal(*plain), "trained networks are aligned without them"
+    assert list(pictures["networks"]) == [network.name for network in trained]
+    assert "untrained" not in set(aligned([*trained, *twins], controls=["noise"])[0]["control"])
+
+
+def test_an_output_layer_is_told_from_hidden_ones():
+    rows, pictures = aligned(made(widths=(16, 16, 16, 4)))
+    units = with_factors(rows, "units")
+    assert set(units.loc[units["layer_a"] == "layer4", "units"]) == {"classes"}
+    assert set(units.loc[units["layer_a"].isin(["layer1", "layer2", "layer3"]), "units"]) == {"hidden"}
+    assert str(pictures["panel/layer"]) == "layer3"
+    assert "trajectory/shared/2/2" in pictures
+    assert "trajectory/shared/3/2" not in pictures
+    assert len(take(rows, "ends_minus_middle", "published", center="mean")) == 4
 
 
 def test_networks_of_other_widths_align_but_have_no_native_means():

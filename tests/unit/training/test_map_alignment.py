@@ -98,7 +98,7 @@ def test_building_loss_by_hand():
 
 
 def test_the_building_loss_is_minimised_if_it_has_a_weight():
-    settings = SETTINGS.model_copy(update={"building_weight": 50.0, "displacements": "buildings", "steps": 2})
+    settings = SETTINGS.model_copy(update={"building_weight": 50.0, "displacements": "buildings", "steps": 2, "input_size": 188})
     _, history = train_map_alignment(scenes(), settings, SMALL, seed=1)
     assert min(history.buildings) > 0
     without = settings.model_copy(update={"building_weight": 0.0})

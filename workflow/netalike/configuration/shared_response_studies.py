@@ -138,6 +138,8 @@ class AlignmentStudy(_Alignment, OwnNetworks):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_halves(self.n_images, self.n_evaluate)
+        if self.training.units != "all":
+            _check_units(self.training.max_units, self.features, self.n_images - self.n_evaluate)
         return self
 
     @property
@@ -153,14 +155,15 @@ class AlignedFamilies(_Alignment, SeenOnImages, OfOneFamily):
         6000, ge=8, description="The first so many images of the test split are used.", examples=[1000]
     )
     max_units: Positive = Field(
-        1000,
+        256,
         description="Layers with more units keep so many, a random choice that all networks share.",
-        examples=[256],
+        examples=[1000],
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_halves(self.n_images, self.n_evaluate)
+        _check_units(self.max_units, self.features, self.n_images - self.n_evaluate)
         return self
 
 
@@ -170,6 +173,17 @@ def _check_halves(n_images: int, n_evaluate: int) -> None:
             "n_evaluate",
             "of {n_images} images, {n_evaluate} cannot be held out: at least 4 are needed to fit",
             {"n_images": n_images, "n_evaluate": n_evaluate},
+        )
+
+
+def _check_units(max_units: int, features: int | None, n_fit: int) -> None:
+    """A shared response needs as many images as it has features."""
+    if (wanted := features or max_units) > n_fit:
+        raise PydanticCustomError(
+            "max_units",
+            "a shared response of {wanted} features needs as many images to be fitted to, and {n_fit} are not held "
+            "out: lower max_units or features, or raise n_images",
+            {"wanted": wanted, "n_fit": n_fit},
         )
 
 
@@ -193,7 +207,7 @@ class SharedResponsePaper(PaperSection):
                     "seeds": 4,
                     "n_images": 400,
                     "n_evaluate": 200,
-                    "training": {"architecture": "conv_small", "epochs": 10, "logged": [0, 1, 10], "lr": 0.001},
+                    "training": {"architecture": "conv_small", "epochs": 10, "lr": 0.001, "max_units": 128},
                 }
             }
         ],
@@ -208,6 +222,7 @@ class SharedResponsePaper(PaperSection):
                     "layers": ["bn*"],
                     "n_images": 400,
                     "n_evaluate": 200,
+                    "max_units": 128,
                 }
             }
         ],

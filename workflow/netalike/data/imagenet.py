@@ -50,10 +50,8 @@ def read_imagenet(
         ``test`` is the publisher's validation set.
     per_class : int, optional
         The first so many images of each class, by name; all by default. 10 of each of 1,000 classes are 1.5 GB.
-    resize : int
-        Length of the shorter side, to which an image is scaled (bilinear).
-    crop : int
-        Side of the square that is cut out of its middle.
+    resize, crop : int
+        Length of the shorter side after scaling (bilinear); side of the square that is cut out of the middle.
     root : path, optional
         The data root; decoded images are kept below ``root/folders/imagenet/`` and read again from there.
 
@@ -66,10 +64,8 @@ def read_imagenet(
 
     Raises
     ------
-    UnknownNameError
-        If there is no such split.
-    NetalikeError
-        If sizes or `per_class` are out of range.
+    UnknownNameError, NetalikeError
+        If there is no such split, or sizes or `per_class` are out of range.
     BadFileError
         If a folder is missing or has no class folders, a class has too few images, or an image cannot be read.
 
@@ -90,7 +86,14 @@ def read_imagenet(
     entries = _entries(folder, classes, per_class)
     cache = None if root is None else Path(root) / "folders" / "imagenet"
     images = _decoded(entries, resize, crop, cache)
-    spec = DatasetSpec(
+    labels = torch.tensor([entry.label for entry in entries], dtype=torch.int64)
+    ids = np.array([entry.place for entry in entries], dtype=np.int64)
+    spec = _specification(classes, crop)
+    return ImageSet("imagenet", split, torch.from_numpy(images), labels, classes, ids, spec)
+
+
+def _specification(classes: tuple[str, ...], crop: int) -> DatasetSpec:
+    return DatasetSpec(
         name="imagenet",
         channels=3,
         classes=classes,
@@ -103,9 +106,6 @@ def read_imagenet(
         licence="for non-commercial research, from https://image-net.org",
         size=crop,
     )
-    labels = torch.tensor([entry.label for entry in entries], dtype=torch.int64)
-    ids = np.array([entry.place for entry in entries], dtype=np.int64)
-    return ImageSet("imagenet", split, torch.from_numpy(images), labels, classes, ids, spec)
 
 
 def _classes(folder: Path) -> tuple[str, ...]:

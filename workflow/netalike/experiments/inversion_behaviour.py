@@ -4,6 +4,8 @@
     Share of the images for which two networks predict one class. Estimator ``own_heads``: with the classification
     layers that they were trained with; ``refitted_heads``: with new linear ones, fitted to both in the same way on the
     labels of test images that are no targets. ``images=targets``, or ``images=inverted`` through network a.
+``mean_agreement``
+    On the targets, over the pairs of each kind and of each two sizes of attack.
 ``target_accuracy``
     Of each network on the targets, with the estimators ``own_head`` and ``refitted_head``.
 """
@@ -21,6 +23,7 @@ from torch.nn import functional
 
 from netalike.evidence.measurements import condition
 from netalike.experiments.inversion_roles import Role, pair_condition
+from netalike.experiments.inversion_summaries import cells_of
 from netalike.inversion.passes import modules_by_name
 
 Row = dict[str, Any]
@@ -133,10 +136,19 @@ class Behaviour:
                 words = condition(architecture=role.architecture, eps=role.eps)
                 told = {"network_a": name, "quantity": "target_accuracy", "estimator": f"{kind}_head"}
                 yield {**told, "condition": words, **self._share(classes == self.labels)}
-            for a in said:
-                for b in said:
-                    if a != b:
-                        yield self._agreement(a, b, kind, said[a] == said[b], images="targets", seeds="none")
+            same = {(a, b): said[a] == said[b] for a in said for b in said if a != b}
+            for (a, b), found in same.items():
+                yield self._agreement(a, b, kind, found, images="targets", seeds="none")
+            yield from self._means(same, kind)
+
+    def _means(self, same: Mapping[tuple[str, str], Tensor], kind: str) -> Iterator[Row]:
+        for (pair, eps_a, eps_b), pairs in cells_of(same, self.roles).items():
+            alike = "yes" if eps_a == eps_b else "no"
+            told = {"images": "targets", "seeds": "none", "null": "none", "same_eps": alike}
+            words = condition(pair=pair, eps_a=eps_a, eps_b=eps_b, **told)
+            share = torch.stack([same[one].double() for one in pairs]).mean(0)
+            named = {"quantity": "mean_agreement", "estimator": f"{kind}_heads", "condition": words}
+            yield {**named, **self._share(share)}
 
     def inverted_rows(self, name: str, representations: Mapping[str, Tensor], seeds: str) -> Iterator[Row]:
         """Yield the agreement of one network with each other on its inverted images, by the layers trained with them.

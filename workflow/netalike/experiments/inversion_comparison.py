@@ -53,7 +53,7 @@ Floats = NDArray[np.float64]
 Pair = tuple[str, str]
 N_BOOT = 500
 """Resamples of the pairs of images."""
-N_NULL = 20
+N_NULL = 10
 """Permutations of the rows."""
 
 # Prepared representations of the targets are kept together up to so many bytes, and made again beyond.

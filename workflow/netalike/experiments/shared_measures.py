@@ -113,7 +113,7 @@ class Cell:
         }
 
 
-def undefined_rows(cell: Cell, center: str, kinds: Sequence[str], problem: str) -> Iterator[Row]:
+def undefined_rows(cell: Cell, center: str, kinds: Sequence[str], problem: str, control: str = "none") -> Iterator[Row]:
     """Yield rows without a number, that say why a layer could not be aligned.
 
     Parameters
@@ -122,14 +122,13 @@ def undefined_rows(cell: Cell, center: str, kinds: Sequence[str], problem: str) 
     center : str
     kinds : sequence of str
         Of RSMs.
-    problem : str
+    problem, control : str
     """
     told = {"status": f"undefined: {problem}"}
     for name in cell.networks:
         for estimator in ("published", "leave_one_out"):
-            yield cell.row(
-                "variance_explained", estimator, math.nan, network_a=name, center=center, control="none", **told
-            )
+            factors = {"center": center, "control": control, "network_a": name}
+            yield cell.row("variance_explained", estimator, math.nan, **factors, **told)
     for kind in kinds:
         for reference in _references(cell):
             factors = {"center": center, "rsm": kind, "space": "shared", "reference": reference}
@@ -165,7 +164,13 @@ def _matched(networks: Sequence[Floats]) -> bool:
 
 
 def second_order_rows(
-    cell: Cell, center: str, kind: str, native: Sequence[Floats], shared: Sequence[Floats], finals: Finals
+    cell: Cell,
+    center: str,
+    kind: str,
+    native: Sequence[Floats],
+    shared: Sequence[Floats],
+    finals: Finals,
+    alternatives: bool = True,
 ) -> Iterator[Row]:
     """Yield how similar RSMs between networks are to those within networks, and those within two networks.
 
@@ -176,6 +181,8 @@ def second_order_rows(
     native, shared : sequence of ndarray, shapes (n, p_i) and (n, k)
     finals : dict
         The last epoch puts the entries of its native RSMs in; the others read them.
+    alternatives : bool
+        Whether the other means of N11 are computed too, for Pearson at the last epoch.
 
     Yields
     ------
@@ -202,13 +209,13 @@ def second_order_rows(
         for reference, other in references.items():
             told = {**factors, "space": space, "reference": reference}
             yield from _compared(cell, found.covariance, part, other, told)
-    yield from _consistency(cell, found.covariance[own, own], factors)
+    yield from _consistency(cell, "consistency", found.covariance[own, own], factors)
     if not _matched(native):
         yield _unmatched(cell, factors)
     if cell.is_last:
         last = slice(len(sides) - count, len(sides))
         yield cell.row("within_similarity", "pearson", second_order(found.covariance, last, own, cell.draws), **factors)
-        if kind == "pearson":
+        if kind == "pearson" and alternatives:
             yield from _alternatives(cell, sides[: 3 * count] if "native" in parts else sides[: 2 * count], factors)
 
 
@@ -223,11 +230,24 @@ def _compared(cell: Cell, covariance: Doubles, between: slice, within: slice, fa
         yield cell.row("second_order_of_network", "pearson", value, network_a=name, **factors)
 
 
-def _consistency(cell: Cell, covariance: Doubles, factors: dict[str, str]) -> Iterator[Row]:
+def consistency_rows(cell: Cell, center: str, kind: str, native: Sequence[Floats]) -> Iterator[Row]:
+    """Yield how alike the native RSMs of two untrained networks are.
+
+    Parameters
+    ----------
+    cell : Cell
+    center, kind : str
+    native : sequence of ndarray, shape (n, p_i)
+    """
+    covariance = triangles(within_sides(native, kind)).covariance
+    yield from _consistency(cell, "consistency_untrained", covariance, {"center": center, "rsm": kind})
+
+
+def _consistency(cell: Cell, quantity: str, covariance: Doubles, factors: dict[str, str]) -> Iterator[Row]:
     found = correlations(covariance)
     for i, j in zip(*np.triu_indices(len(found), 1), strict=True):
         names = {"network_a": cell.networks[i], "network_b": cell.networks[j]}
-        yield cell.row("consistency", "pearson", found[i, j], **names, **factors)
+        yield cell.row(quantity, "pearson", found[i, j], **names, **factors)
 
 
 def _unmatched(cell: Cell, factors: dict[str, str]) -> Row:

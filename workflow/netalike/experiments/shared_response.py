@@ -2,24 +2,25 @@
 
 Native patterns are those of a network's own units, shared ones their projections on the shared response. Within: the
 RSM of a network; between: of a network with the mean of the other networks. All rows have the factors ``center`` (mode
-of the model), ``depth`` (0 is the first layer, 1 the last) and ``units`` (``classes`` for an output layer, whose units the
-task matches between networks, else ``hidden``); `step` is the epoch. Quantities:
+of the model), ``depth`` (0 is the first layer, 1 the last) and ``units`` (``classes`` for an output layer, whose units
+the task matches between networks, else ``hidden``); `step` is the epoch. Quantities:
 
 ``variance_explained``
-    Of each network's evaluation half, factor ``control``: ``none``, ``untrained`` (epoch 0), ``shuffled`` (the network
-    whose images are shuffled), ``shuffled_others``, ``noise``. Estimator ``published``: by the mean over networks;
-    ``leave_one_out``: by the mean over the others, which says nothing of independent networks.
+    Of each network's evaluation half, factor ``control``: ``none``, ``untrained`` (epoch 0, or untrained twins),
+    ``shuffled`` (the network whose images are shuffled), ``shuffled_others``, ``noise``. Estimator ``published``: by
+    the mean over networks; ``leave_one_out``: by the mean over the others, which says nothing of independent networks.
+    Shuffled images, noise and twins are fitted in the first of the modes.
 ``second_order_similarity``
     Of the mean RSM between networks (factors ``space``, ``rsm``) with the mean native RSM within networks at the last
-    or the same epoch (``reference``). Estimator ``pearson``; at the last epoch also ``pearson_fisher_z`` (means of
-    Fisher's z) and ``pearson_symmetric`` (both triangles of the RSM between networks), which the published mean of
-    correlations and lower triangle leave open (N11).
+    or the same epoch (``reference``). Estimator ``pearson``; at the last epoch, in the first mode, also
+    ``pearson_fisher_z`` (means of Fisher's z) and ``pearson_symmetric`` (both triangles of the RSM between networks),
+    which the published mean of correlations and lower triangle leave open (N11).
 ``second_order_of_network``
     The same for the RSM between one network and the others.
 ``within_similarity``
     Of the mean shared and the mean native RSM within networks, last epoch: 1 for the kinds that a rotation leaves (N7).
-``consistency``
-    Of the native RSMs within two networks.
+``consistency``, ``consistency_untrained``
+    Of the native RSMs within two networks, or two untrained twins.
 ``block_contrast``
     Mean entry within classes less that between classes, of each network's RSM: ``space``, ``rsm``, ``pair`` (``within``
     or ``between`` networks).
@@ -38,7 +39,7 @@ task matches between networks, else ``hidden``); `step` is the epoch. Quantities
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ from netalike.experiments.shared_geometry import network_draws, share_explained
 from netalike.experiments.shared_measures import (
     Cell,
     class_rows,
+    consistency_rows,
     contrast_rows,
     distance_rows,
     second_order_rows,
@@ -75,6 +77,8 @@ from netalike.progress import progress
 Row = dict[str, Any]
 Floats = NDArray[np.float32]
 Pictures = dict[str, NDArray[Any]]
+
+UNTRAINED = "@untrained"
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +127,7 @@ class _Run:
 
 
 def align_recordings(
-    networks: Sequence[Recording], study: Mapping[str, Any], seed: int = 0, shown: bool | None = False
+    networks: Sequence[Recording], study: Mapping[str, Any], seed: int = 0, shown: bool | None = True
 ) -> tuple[list[Row], Pictures]:
     """Align networks in every layer at every epoch, and measure what they share.
 
@@ -131,7 +135,8 @@ def align_recordings(
     ----------
     networks : sequence of Recording
         At least two, recorded over the same images: objects with ``name``, ``layers``, ``epochs``, ``labels`` and
-        ``activations(layer, epoch)``. What needs several epochs is left out where there is one.
+        ``activations(layer, epoch)``. What needs several epochs is left out where there is one. Networks whose names
+        end in ``@untrained`` are a control: they are aligned with each other alone.
     study : mapping
         Settings of `AlignmentStudy`; other keys are passed over.
     seed : int
@@ -161,23 +166,33 @@ def align_recordings(
     image's pattern has no variance is reported as undefined.
     """
     settings = AlignmentStudy.from_mapping(study)
+    twins = [network for network in networks if network.name.endswith(UNTRAINED)]
+    networks = [network for network in networks if not network.name.endswith(UNTRAINED)]
     layers, epochs = common_schedule(networks)
     halves = stratified_halves(np.asarray(networks[0].labels), settings, seed)
     draws = network_draws(len(networks), settings.bootstrap, seed)
     run = _Run(networks, settings, halves, layers, output_layer(networks, layers, epochs), epochs, seed, draws)
-    pictures = picture_head([network.name for network in networks], layers, epochs, halves.labels, settings)
+    rows, pictures = _of_layers(run, shown)
+    if len(twins) > 1 and "untrained" in settings.controls:
+        rows += _of_twins(run, twins)
+    return rows + list(summary_rows(rows)), pictures
+
+
+def _of_layers(run: _Run, shown: bool | None) -> tuple[list[Row], Pictures]:
+    names = [network.name for network in run.networks]
+    pictures = picture_head(names, run.layers, run.epochs, run.halves.labels, run.study)
     rows: list[Row] = []
     empty: list[str] = []
-    bar = progress(empty, "aligning", len(layers) * len(epochs), shown, unit="layer")
-    for layer in layers:
+    bar = progress(empty, "aligning", len(run.layers) * len(run.epochs), shown, unit="layer")
+    for layer in run.layers:
         by_epoch: dict[Epoch, list[Row]] = {}
         finals: dict[tuple[str, str], list[Floats]] = {}
-        for epoch in (epochs[-1], *epochs[:-1]):  # the last one first: the others are compared with it
+        for epoch in (run.epochs[-1], *run.epochs[:-1]):  # the last one first: the others are compared with it
             by_epoch[epoch] = _measure(run, layer, epoch, finals, pictures)
             bar.update()
-        rows += [row for epoch in epochs for row in by_epoch[epoch]]
+        rows += [row for epoch in run.epochs for row in by_epoch[epoch]]
     bar.close()
-    return rows + list(summary_rows(rows)), pictures
+    return rows, pictures
 
 
 def _measure(
@@ -252,15 +267,15 @@ def _of_alignment(
     yield from _variances(cell, center, aligned, "none")
     if cell.is_untrained and "untrained" in run.study.controls:
         yield from _variances(cell, center, aligned, "untrained")
-    if cell.is_last:
+    if cell.is_last and center == run.study.centers[0]:
         yield from _controls(run, cell, center, patterns)
     for kind in run.study.kinds_of(center, cell.is_end):
-        yield from second_order_rows(cell, center, kind, aligned.native, aligned.shared, finals)
+        is_first = center == run.study.centers[0]
+        yield from second_order_rows(cell, center, kind, aligned.native, aligned.shared, finals, is_first)
         yield from contrast_rows(cell, center, kind, aligned.native, aligned.shared)
     if cell.is_end:
         yield from distance_rows(cell, center, aligned.native, aligned.shared, run.study.window)
-    raw = "brainiak" if "brainiak" in run.study.centers else run.study.centers[0]
-    if center == raw and len(np.unique(cell.labels)) <= run.study.most_classes:
+    if center == run.study.raw_center and len(np.unique(cell.labels)) <= run.study.most_classes:
         yield from class_rows(cell, center, aligned.native, aligned.shared)
 
 
@@ -275,8 +290,27 @@ def _variances(
 # ---- controls --------------------------------------------------------------------------------------------------------
 
 
+def _of_twins(run: _Run, twins: Sequence[Recording]) -> list[Row]:
+    """Align untrained networks with each other, as they are recorded beside trained ones that have one epoch."""
+    layers, epochs = common_schedule([run.networks[0], *twins])
+    own = replace(run, networks=twins, draws=network_draws(len(twins), run.study.bootstrap, run.seed))
+    center, raw = run.study.centers[0], run.study.raw_center
+    rows: list[Row] = []
+    for layer in layers:
+        patterns = prepare(twins, layer, epochs[-1], run.halves, run.study, run.seed)
+        cell = own.cell(layer, epochs[-1])
+        if patterns.problem:
+            rows += undefined_rows(cell, center, (), patterns.problem, "untrained")
+            continue
+        aligned = align(patterns, center, run.study, run.seed)
+        rows += _variances(cell, center, aligned, "untrained")
+        native = patterns.evaluate if raw == "brainiak" else aligned.native
+        rows += consistency_rows(cell, raw, run.study.rsms[0], native)
+    return rows
+
+
 def _controls(run: _Run, cell: Cell, center: str, patterns: Patterns) -> Iterator[Row]:
-    """Shuffle the images of the first network; replace all networks by noise."""
+    """Shuffle the images of the first network; replace all networks by noise. In the first mode alone: two fits."""
     if "shuffled" in run.study.controls:
         aligned = align(_shuffled(patterns, run.seed), center, run.study, run.seed)
         yield from _variances(cell, center, aligned, "shuffled", [0])

@@ -140,6 +140,11 @@ class AlignmentStudy:
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**given)
 
+    @property
+    def raw_center(self) -> str:
+        """The mode whose native patterns are as the network has them, if it is there; else the first."""
+        return "brainiak" if "brainiak" in self.centers else self.centers[0]
+
     def kinds_of(self, center: str, at_end: bool) -> tuple[str, ...]:
         """Return the kinds of RSM that are computed.
 

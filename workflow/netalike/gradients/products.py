@@ -22,7 +22,7 @@ from torch.func import functional_call
 from netalike.errors import NetalikeError, ShapeError
 from netalike.gradients.factors import Factor, Factors, Outer, Stored
 from netalike.gradients.inputs import InputsLike, OutputsLike, check_chunk, prepare
-from netalike.gradients.layers import HANDLERS, channels_last
+from netalike.gradients.layers import HANDLERS
 from netalike.gradients.per_sample import batch_gradients
 from netalike.gradients.recording import Call, record
 
@@ -73,7 +73,6 @@ class LayerProducts:
         self._values = {name: parameter.detach() for name, parameter in model.named_parameters()}
         self.p = sum(value.numel() for value in self._values.values())
         self._modules = _candidates(model)
-        self._channels_last = False
         self.d = self._probe()
         self.products = tuple(self._modules)
 
@@ -168,16 +167,12 @@ class LayerProducts:
     def _factors_by_layer(self, batch: Tensor, labels: Tensor | None) -> dict[str, list[Factor]]:
         layers: dict[str, list[Factor]] = {}
         if self._modules:
-            calls = self._recorded(batch, labels)
+            calls, _ = record(self.model, self._values, self._modules, batch, labels, self.select)
             layers = {name: _combined(self._modules[name], calls[name]) for name in self._modules}
         if self.stored:
             gradients = batch_gradients(self.model, self.stored, batch, labels, self.select)
             layers[""] = [*layers.get("", []), Stored(gradients.mT.contiguous())]
         return layers
-
-    def _recorded(self, batch: Tensor, labels: Tensor | None, mixed: Tensor | None = None) -> dict[str, list[Call]]:
-        laid = channels_last(batch) if self._channels_last else batch
-        return record(self.model, self._values, self._modules, laid, labels, self.select, mixed)[0]
 
     def _formed(self, batch: Tensor, labels: Tensor | None, layers: dict[str, list[Factor]]) -> Tensor:
         parts: dict[str, Tensor] = {}
@@ -194,13 +189,11 @@ class LayerProducts:
         """Leave out the layers whose product differs from autograd on the first samples, and count the outputs."""
         batch, labels = self.samples.rows(0, _PROBE)
         with torch.no_grad():
-            outputs = self.select(self.model(batch), labels)
-        d = outputs.shape[1]
-        self._channels_last = self._takes_channels_last(batch, labels, outputs)
+            d = self.select(self.model(batch), labels).shape[1]
         # one random combination of the outputs instead of all d
         mixed = torch.randn(d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         mixed = mixed.to(next(iter(self._values.values())))
-        calls = self._recorded(batch, labels, mixed)
+        calls, _ = record(self.model, self._values, self._modules, batch, labels, self.select, mixed)
         expected = self._by_autograd(batch, labels, mixed)
         sizes = [value.numel() for value in self._values.values()]
         by_name = dict(zip(self._values, torch.split(expected, sizes, dim=1), strict=True))
@@ -209,18 +202,6 @@ class LayerProducts:
             if not _agrees(self._modules[name], calls.get(name, []), wanted):
                 del self._modules[name]
         return d
-
-    def _takes_channels_last(self, batch: Tensor, labels: Tensor | None, outputs: Tensor) -> bool:
-        """Say whether the network returns the same for images in the layout that is faster on a CPU."""
-        convolutional = any(isinstance(module, nn.Conv2d) for module in self._modules.values())
-        if not convolutional or batch.ndim != 4 or batch.dtype != torch.float32 or batch.device.type != "cpu":
-            return False
-        try:
-            with torch.no_grad():
-                found = self.select(self.model(channels_last(batch)), labels)
-        except RuntimeError:  # a network that takes a `view` of what a convolution returns
-            return False
-        return found.shape == outputs.shape and bool(torch.allclose(found, outputs, rtol=1e-4, atol=1e-5))
 
     def _by_autograd(self, batch: Tensor, labels: Tensor | None, mixed: Tensor) -> Tensor:
         """Return the gradient of one combination of the outputs, sample by sample, shape (n, p)."""

@@ -347,7 +347,7 @@ def shared_consistency(rows: pd.DataFrame) -> Figure:
     Parameters
     ----------
     rows : DataFrame
-        ``consistency`` of an alignment.
+        ``consistency`` of an alignment, and ``consistency_untrained`` where there are untrained twins.
 
     Returns
     -------
@@ -360,7 +360,7 @@ def shared_consistency(rows: pd.DataFrame) -> Figure:
     NetalikeError
         If it was not measured.
     """
-    found = with_factors(rows[rows["quantity"] == "consistency"], *_FACTORS)
+    found = with_factors(rows[rows["quantity"].isin(["consistency", "consistency_untrained"])], *_FACTORS)
     require(found, "shared_consistency", "rows of consistency")
     series = _consistency_series(found)
     figure, (ax,) = new_figure(7.2, 4.2)
@@ -386,22 +386,25 @@ def _consistency_series(found: pd.DataFrame) -> list[tuple[Look, pd.DataFrame]]:
     raw = "brainiak" if (found["center"] == "brainiak").any() else found["center"].iloc[0]
     last = found["step"].max()
     candidates = (
-        (Look("trained, Pearson (as published)", _COLOURS[0], "o", "-"), "pearson", raw, last),
-        (Look("trained, cosine less the mean pattern", _COLOURS[1], "s", "--"), "cosine", "mean", last),
-        (Look("trained, centred kernel", _COLOURS[4], "D", "-."), "centred_kernel", "mean", last),
-        (Look("untrained, Pearson", _COLOURS[2], "^", ":"), "pearson", raw, 0),
+        (Look("trained, Pearson (as published)", _COLOURS[0], "o", "-"), "pearson", raw, True),
+        (Look("trained, cosine less the mean pattern", _COLOURS[1], "s", "--"), "cosine", "mean", True),
+        (Look("trained, centred kernel", _COLOURS[4], "D", "-."), "centred_kernel", "mean", True),
+        (Look("untrained, Pearson", _COLOURS[2], "^", ":"), "pearson", raw, False),
     )
+    twins = found["quantity"] == "consistency_untrained"
+    untrained = twins if twins.any() else (found["step"] == 0) & (last > 0)
     chosen = []
-    for look, kind, center, step in candidates:
-        own = found[(found["rsm"] == kind) & (found["center"] == center) & (found["step"] == step)]
-        if len(own) and not (step == last and look.label.startswith("untrained")):
+    for look, kind, center, of_trained in candidates:
+        kept = (found["rsm"] == kind) & (found["center"] == center)
+        own = found[kept & ((found["step"] == last) & ~twins if of_trained else untrained)]
+        if len(own):
             chosen.append((look, own))
     return chosen
 
 
 def _draw_pairs(ax: Axes, rows: pd.DataFrame, layers: Sequence[str], look: Look, shift: float) -> None:
-    places = rows["layer_a"].map({layer: i for i, layer in enumerate(layers)}).to_numpy(float) + shift
-    ax.plot(places, rows["value"], ".", color=look.colour, alpha=0.3, markersize=3, markeredgewidth=0)
+    places = rows["layer_a"].map({layer: i for i, layer in enumerate(layers)}).to_numpy(float) + shift + 0.04
+    ax.plot(places, rows["value"], ".", color=look.colour, alpha=0.5, markersize=4, markeredgewidth=0)
 
 
 # ---- classes ---------------------------------------------------------------------------------------------------------

@@ -76,16 +76,9 @@ def train_robust(
     settings : AdversarialSettings
         eps = 0 is standard training with the same optimiser.
     seed : int
-        Of the batches' order and augmentation, of random starts, and of random layers. Each epoch has generators of
-        its own.
-    checkpoint : Path, optional
-        Written every `settings.save_every` epochs and after the last; where the file exists, training goes on from
-        it, to the same weights, bit for bit, as without the interruption.
-    progress : bool, optional
-        Whether to show a progress bar on stderr; None shows one where stderr is a terminal.
-    device : str or torch.device
-    keep_checkpoint : bool
-        False removes the checkpoint after the last epoch.
+        Of the batches' order and augmentation, of random starts, and of random layers.
+    checkpoint, progress, device, keep_checkpoint
+        As `netalike.training.train` takes them: a checkpoint is gone on from to the same weights, bit for bit.
 
     Returns
     -------
@@ -95,11 +88,8 @@ def train_robust(
 
     Raises
     ------
-    NetalikeError
-        If there are fewer training images than one batch, if the loss stops being finite, or if the checkpoint is of
-        other settings, data, initial weights or architecture.
-    BadFileError
-        If the checkpoint is damaged.
+    NetalikeError, BadFileError
+        As `netalike.training.train` does: too few images, a loss that is not finite, a checkpoint of something else.
 
     Notes
     -----
@@ -116,14 +106,10 @@ def train_robust(
     history = History()
     if checkpoint is not None and checkpoint.is_file():
         history = History(**checkpoints.read(checkpoint, model, run.optimizer, identity).history)
-    with reproducible(device), run.bar(len(history), progress) as bar:
-        for epoch in range(len(history), settings.epochs):
-            trained = run.epoch(epoch, bar)
-            append_epoch(history, rate_at(settings, epoch), trained, evaluate(model, test_set, device=device))
-            bar.set_postfix(epoch=f"{epoch + 1}/{settings.epochs}", test_accuracy=f"{history.test_accuracy[-1]:.4f}")
-            if checkpoint is not None and ((epoch + 1) % settings.save_every == 0 or epoch + 1 == settings.epochs):
-                state = checkpoints.State(epoch + 1, identity, asdict(history))
-                checkpoints.write(checkpoint, model, run.optimizer, state)
+    for _ in run.epochs(history, test_set, progress):
+        if checkpoint is not None and (len(history) % settings.save_every == 0 or len(history) == settings.epochs):
+            state = checkpoints.State(len(history), identity, asdict(history))
+            checkpoints.write(checkpoint, model, run.optimizer, state)
     if checkpoint is not None and not keep_checkpoint:
         checkpoint.unlink(missing_ok=True)
     model.eval()
@@ -164,6 +150,17 @@ class _Run:
     def bar(self, done: int, shown: bool | None) -> tqdm[Any]:
         total = self.steps * self.settings.epochs
         return progress_bar(range(0), "robust training", total, shown, begun=self.steps * done, unit="step")
+
+    def epochs(self, history: History, test_set: ImageSet, progress: bool | None) -> Iterator[None]:
+        """Run the epochs that are left, and add each to the history."""
+        settings, network = self.settings, self.model.network
+        with reproducible(self.device), self.bar(len(history), progress) as bar:
+            for epoch in range(len(history), settings.epochs):
+                trained = self.epoch(epoch, bar)
+                tested = evaluate(network, test_set, device=self.device)
+                append_epoch(history, rate_at(settings, epoch), trained, tested)
+                bar.set_postfix(epoch=f"{epoch + 1}/{settings.epochs}", test_accuracy=f"{tested.accuracy:.4f}")
+                yield
 
     def epoch(self, epoch: int, bar: tqdm[Any]) -> Evaluation:
         """Run one pass over the training images; its evaluation is that of the attacked ones."""

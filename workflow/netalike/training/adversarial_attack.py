@@ -83,8 +83,7 @@ def pgd(
     random_start : bool
         Start at a random place: at distance eps in a random direction (2), or uniformly in the cube (inf).
     use_best : bool
-        Return, for each image, the iterate with the largest loss (the first of equals; the start is one of them), not
-        the last.
+        Return of each image the iterate with the largest loss (the first of equals; the start counts), not the last.
     generator : torch.Generator, optional
         On the CPU; a random start needs it.
 
@@ -95,12 +94,9 @@ def pgd(
 
     Raises
     ------
-    UnknownNameError
-        For another constraint.
-    NetalikeError
-        If pixels are outside [0, 1], for a negative eps, for no steps, or a random start without a generator.
-    ShapeError
-        If images and labels differ in number, or the model does not return logits.
+    UnknownNameError, NetalikeError, ShapeError
+        For another constraint, pixels outside [0, 1], a negative eps, no steps, a random start without a generator;
+        if images, labels and logits do not fit each other.
 
     Notes
     -----

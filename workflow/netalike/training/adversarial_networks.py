@@ -50,7 +50,7 @@ def train_robust_network(
         Radii at which the accuracy under attack (20 steps, the same constraint) is measured on all test images; by
         default that of the settings, and none for a standard network.
     facts : mapping, optional
-        Kept with the settings on the card.
+        Kept with the settings on the card. Errors are those of `train_robust`.
 
     Returns
     -------
@@ -60,10 +60,6 @@ def train_robust_network(
         With accuracy and loss on the test images; its settings hold `robust_accuracy`, a number for each radius.
     history : History
 
-    Raises
-    ------
-    NetalikeError
-        As `train_robust` does.
     """
     train_set, test_set = image_sets
     channels, classes = train_set.spec.channels, len(train_set.classes)
