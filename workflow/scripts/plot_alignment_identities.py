@@ -1,7 +1,7 @@
 """What holds exactly: known rotations come back, and BrainIAK gives the same."""
 
-from netalike.plots.jobs import rows_of, save_figure
 from netalike.plots.alignment_identities import alignment_identities
+from netalike.plots.jobs import rows_of, save_figure
 from netalike.scripting import log_to
 
 with log_to(snakemake.log[0]):

@@ -6,6 +6,6 @@ from netalike.scripting import log_to
 
 with log_to(snakemake.log[0]):
     rows = rows_of(snakemake)
-    drawn = rows[rows["quantity"].isin(["second_order_similarity"])]
+    drawn = rows[rows["quantity"].isin(["second_order_similarity", "second_order_of_network"])]
     title = f"Similarity of similarities over training ({snakemake.wildcards.study})"
     save_figure(snakemake, shared_development(drawn), drawn, title, "shared_development")

@@ -165,20 +165,10 @@ def test_one_epoch_leaves_out_what_needs_several():
     }
 
 
-def test_untrained_twins_are_a_control_of_networks_that_have_one_epoch():
-    trained, twins = made(epochs=("final",)), made(epochs=("final",), noise=4.0)
-    for twin in twins:
-        twin.name += "@untrained"
-    rows, pictures = aligned([*trained, *twins])
-    alone, _ = aligned(trained)
-    untrained = take(rows, "variance_explained", "leave_one_out", control="untrained", center="mean")
-    assert set(untrained["network_a"]) == {twin.name for twin in twins}
-    assert untrained["value"].max() < 0.3
-    assert len(take(rows, "consistency_untrained", center="brainiak")) == 2 * 6
-    plain = [take(found, "variance_explained", control="none")["value"].to_numpy() for found in (rows, alone)]
-    assert np.array_equal(*plain), "trained networks are aligned without them"
-    assert list(pictures["networks"]) == [network.name for network in trained]
-    assert "untrained" not in set(aligned([*trained, *twins], controls=["noise"])[0]["control"])
+def test_two_epochs_are_no_development():
+    rows, _ = aligned(made(epochs=(0, 1)))
+    assert "development_epoch" not in set(rows["quantity"])
+    assert set(take(rows, "variance_explained", control="untrained")["step"]) == {0}
 
 
 def test_an_output_layer_is_told_from_hidden_ones():

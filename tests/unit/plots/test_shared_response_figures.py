@@ -17,6 +17,7 @@ from netalike.experiments.shared_response import align_recordings
 from netalike.plots import trajectories
 from netalike.plots.captions import caption
 from netalike.plots.shared_response import (
+    epoch_words,
     shared_classes,
     shared_consistency,
     shared_development,
@@ -155,6 +156,12 @@ def test_classes_are_a_grid_of_layers_and_epochs(several):
     matrix = squares[2].images[0].get_array()
     assert matrix[1, 3] == matrix[3, 1] == pytest.approx(value)
     assert squares[2].get_title() == "epoch 5"
+
+
+def test_epochs_are_put_into_words():
+    assert epoch_words([0, 1]) == ["untrained", "trained"]
+    assert epoch_words(np.array(["0", "1", "5"])) == ["epoch 0", "epoch 1", "epoch 5"]
+    assert epoch_words(["final"]) == ["trained"]
 
 
 def test_panel_draws_four_matrices_on_one_scale(several):

@@ -15,10 +15,11 @@ Noise = Literal["independent", "smooth", "bias", "clean"]
 Pixels = Annotated[float, Field(ge=0), BeforeValidator(not_boolean)]
 Size = Annotated[float, Field(gt=0), BeforeValidator(not_boolean)]
 _SMALLEST_INPUT, _STEP, _BORDER = 124, 16, 120
+_SMALLEST_WITH_BUILDINGS = 172  # an output of 52 pixels, a little more than the largest generated buildings
 
 
 def _fits(training: MapTraining) -> MapTraining:
-    """Refuse an input that cannot be halved three times, here and not after an hour."""
+    """Refuse an input that cannot be halved three times or holds no building, here and not after an hour."""
     if (training.input_size - _SMALLEST_INPUT) % _STEP:
         near = _SMALLEST_INPUT + _STEP * round((training.input_size - _SMALLEST_INPUT) / _STEP)
         raise PydanticCustomError(
@@ -27,6 +28,17 @@ def _fits(training: MapTraining) -> MapTraining:
             {
                 "given": training.input_size,
                 "near": near,
+            },
+        )
+    if training.building_weight and training.input_size < _SMALLEST_WITH_BUILDINGS:
+        raise PydanticCustomError(
+            "building_weight",
+            "buildings have a weight, and few lie whole in the output of {output} pixels that an input of {given} has: "
+            "use an input_size of at least {least}, or a building_weight of 0",
+            {
+                "output": training.input_size - _BORDER,
+                "given": training.input_size,
+                "least": _SMALLEST_WITH_BUILDINGS,
             },
         )
     return training

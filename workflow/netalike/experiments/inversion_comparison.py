@@ -3,7 +3,7 @@
 Network a is the row, whose inverted images are looked at; network b the column. Factors of rows that compare two
 networks: ``images`` (``inverted``, ``targets``), ``seeds`` (what the inversion starts from; ``none`` on targets),
 ``null`` (``none``, or ``shuffled``: images of the one network against other images of the other), ``pair`` (see
-`inversion_roles.PAIRS`), ``eps_a``, ``eps_b``, ``same_eps``, ``architecture_a``, ``architecture_b``. Intervals are of a
+`inversion_roles.PAIRS`), ``training`` (`inversion_roles.TRAININGS`), ``eps_a``, ``eps_b``, ``same_eps``, ``architecture_a``, ``architecture_b``. Intervals are of a
 bootstrap over the pairs of images; those of ``shuffled`` rows are of the permutations. Quantities:
 
 ``cka``, ``deconfounded_cka``, ``procrustes``
@@ -92,8 +92,9 @@ class Compared:
 
     def mirror(self, a: str, b: str) -> None:
         """Take the pair (b, a) for (a, b) as well: on one set of images similarity is symmetric."""
-        for found in (self.samples, self.nulls, self.reasons):
-            found[a, b] = found[b, a]  # type: ignore[index]
+        self.samples[a, b], self.reasons[a, b] = self.samples[b, a], self.reasons[b, a]
+        if (b, a) in self.nulls:
+            self.nulls[a, b] = self.nulls[b, a]
 
     def rows(self, roles: Mapping[str, Role], n_samples: int) -> Iterator[Row]:
         """Yield a row for each pair and measure, and one with shuffled images."""

@@ -16,6 +16,10 @@ PAIRS = ("self", "same_family", "same_architecture", "other_architecture", "trai
 two architectures; one of the two untrained; both untrained."""
 
 
+TRAININGS = ("both_standard", "both_robust", "robust_row", "robust_column", "untrained")
+"""How two networks were trained; row is the network that images are inverted through."""
+
+
 @dataclass(frozen=True)
 class Role:
     """One network of a study.
@@ -73,10 +77,20 @@ def pair_kind(a: Role, b: Role) -> str:
     return "same_architecture" if a.architecture == b.architecture else "other_architecture"
 
 
+def training_of(a: Role, b: Role) -> str:
+    """Say how two networks were trained, see `TRAININGS`."""
+    if not (a.is_trained and b.is_trained):
+        return "untrained"
+    robust = (float(a.eps) > 0, float(b.eps) > 0)
+    words = {(False, False): "both_standard", (True, True): "both_robust", (True, False): "robust_row"}
+    return words.get(robust, "robust_column")
+
+
 def pair_condition(a: Role, b: Role, **factors: str) -> str:
     """Write the factors of a row that compares network a (row, inverting) with network b (column)."""
     return condition(
         pair=pair_kind(a, b),
+        training=training_of(a, b),
         eps_a=a.eps,
         eps_b=b.eps,
         same_eps="yes" if a.eps == b.eps else "no",

@@ -113,7 +113,7 @@ class Cell:
         }
 
 
-def undefined_rows(cell: Cell, center: str, kinds: Sequence[str], problem: str, control: str = "none") -> Iterator[Row]:
+def undefined_rows(cell: Cell, center: str, kinds: Sequence[str], problem: str) -> Iterator[Row]:
     """Yield rows without a number, that say why a layer could not be aligned.
 
     Parameters
@@ -122,12 +122,12 @@ def undefined_rows(cell: Cell, center: str, kinds: Sequence[str], problem: str, 
     center : str
     kinds : sequence of str
         Of RSMs.
-    problem, control : str
+    problem : str
     """
     told = {"status": f"undefined: {problem}"}
     for name in cell.networks:
         for estimator in ("published", "leave_one_out"):
-            factors = {"center": center, "control": control, "network_a": name}
+            factors = {"center": center, "control": "none", "network_a": name}
             yield cell.row("variance_explained", estimator, math.nan, **factors, **told)
     for kind in kinds:
         for reference in _references(cell):
@@ -209,7 +209,7 @@ def second_order_rows(
         for reference, other in references.items():
             told = {**factors, "space": space, "reference": reference}
             yield from _compared(cell, found.covariance, part, other, told)
-    yield from _consistency(cell, "consistency", found.covariance[own, own], factors)
+    yield from _consistency(cell, found.covariance[own, own], factors)
     if not _matched(native):
         yield _unmatched(cell, factors)
     if cell.is_last:
@@ -230,24 +230,11 @@ def _compared(cell: Cell, covariance: Doubles, between: slice, within: slice, fa
         yield cell.row("second_order_of_network", "pearson", value, network_a=name, **factors)
 
 
-def consistency_rows(cell: Cell, center: str, kind: str, native: Sequence[Floats]) -> Iterator[Row]:
-    """Yield how alike the native RSMs of two untrained networks are.
-
-    Parameters
-    ----------
-    cell : Cell
-    center, kind : str
-    native : sequence of ndarray, shape (n, p_i)
-    """
-    covariance = triangles(within_sides(native, kind)).covariance
-    yield from _consistency(cell, "consistency_untrained", covariance, {"center": center, "rsm": kind})
-
-
-def _consistency(cell: Cell, quantity: str, covariance: Doubles, factors: dict[str, str]) -> Iterator[Row]:
+def _consistency(cell: Cell, covariance: Doubles, factors: dict[str, str]) -> Iterator[Row]:
     found = correlations(covariance)
     for i, j in zip(*np.triu_indices(len(found), 1), strict=True):
         names = {"network_a": cell.networks[i], "network_b": cell.networks[j]}
-        yield cell.row(quantity, "pearson", found[i, j], **names, **factors)
+        yield cell.row("consistency", "pearson", found[i, j], **names, **factors)
 
 
 def _unmatched(cell: Cell, factors: dict[str, str]) -> Row:

@@ -6,10 +6,10 @@ of the model), ``depth`` (0 is the first layer, 1 the last) and ``units`` (``cla
 the task matches between networks, else ``hidden``); `step` is the epoch. Quantities:
 
 ``variance_explained``
-    Of each network's evaluation half, factor ``control``: ``none``, ``untrained`` (epoch 0, or untrained twins),
+    Of each network's evaluation half, factor ``control``: ``none``, ``untrained`` (epoch 0),
     ``shuffled`` (the network whose images are shuffled), ``shuffled_others``, ``noise``. Estimator ``published``: by
     the mean over networks; ``leave_one_out``: by the mean over the others, which says nothing of independent networks.
-    Shuffled images, noise and twins are fitted in the first of the modes.
+    Shuffled images and noise are fitted in the first of the modes.
 ``second_order_similarity``
     Of the mean RSM between networks (factors ``space``, ``rsm``) with the mean native RSM within networks at the last
     or the same epoch (``reference``). Estimator ``pearson``; at the last epoch, in the first mode, also
@@ -19,8 +19,8 @@ the task matches between networks, else ``hidden``); `step` is the epoch. Quanti
     The same for the RSM between one network and the others.
 ``within_similarity``
     Of the mean shared and the mean native RSM within networks, last epoch: 1 for the kinds that a rotation leaves (N7).
-``consistency``, ``consistency_untrained``
-    Of the native RSMs within two networks, or two untrained twins.
+``consistency``
+    Of the native RSMs within two networks.
 ``block_contrast``
     Mean entry within classes less that between classes, of each network's RSM: ``space``, ``rsm``, ``pair`` (``within``
     or ``between`` networks).
@@ -30,7 +30,8 @@ the task matches between networks, else ``hidden``); `step` is the epoch. Quanti
     Of a network's smoothed trajectory over label-sorted images from the mean of the others', beside its own extent;
     first and last epoch.
 ``development_epoch``
-    First epoch at which nine tenths of the rise of `second_order_of_network` to its last value is done.
+    First epoch at which nine tenths of the rise of `second_order_of_network` to its last value is done; of at least
+    three epochs.
 ``ends_minus_middle``
     The smaller value of the first and the last hidden layer, less the smallest between them (factor ``of``): the U over
     depth.
@@ -39,7 +40,7 @@ the task matches between networks, else ``hidden``); `step` is the epoch. Quanti
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,6 @@ from netalike.experiments.shared_geometry import network_draws, share_explained
 from netalike.experiments.shared_measures import (
     Cell,
     class_rows,
-    consistency_rows,
     contrast_rows,
     distance_rows,
     second_order_rows,
@@ -77,8 +77,6 @@ from netalike.progress import progress
 Row = dict[str, Any]
 Floats = NDArray[np.float32]
 Pictures = dict[str, NDArray[Any]]
-
-UNTRAINED = "@untrained"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +133,8 @@ def align_recordings(
     ----------
     networks : sequence of Recording
         At least two, recorded over the same images: objects with ``name``, ``layers``, ``epochs``, ``labels`` and
-        ``activations(layer, epoch)``. What needs several epochs is left out where there is one. Networks whose names
-        end in ``@untrained`` are a control: they are aligned with each other alone.
+        ``activations(layer, epoch)``. What needs several epochs is left out where there is one; a number 0 among
+        several is before training.
     study : mapping
         Settings of `AlignmentStudy`; other keys are passed over.
     seed : int
@@ -166,15 +164,11 @@ def align_recordings(
     image's pattern has no variance is reported as undefined.
     """
     settings = AlignmentStudy.from_mapping(study)
-    twins = [network for network in networks if network.name.endswith(UNTRAINED)]
-    networks = [network for network in networks if not network.name.endswith(UNTRAINED)]
     layers, epochs = common_schedule(networks)
     halves = stratified_halves(np.asarray(networks[0].labels), settings, seed)
     draws = network_draws(len(networks), settings.bootstrap, seed)
     run = _Run(networks, settings, halves, layers, output_layer(networks, layers, epochs), epochs, seed, draws)
     rows, pictures = _of_layers(run, shown)
-    if len(twins) > 1 and "untrained" in settings.controls:
-        rows += _of_twins(run, twins)
     return rows + list(summary_rows(rows)), pictures
 
 
@@ -288,25 +282,6 @@ def _variances(
 
 
 # ---- controls --------------------------------------------------------------------------------------------------------
-
-
-def _of_twins(run: _Run, twins: Sequence[Recording]) -> list[Row]:
-    """Align untrained networks with each other, as they are recorded beside trained ones that have one epoch."""
-    layers, epochs = common_schedule([run.networks[0], *twins])
-    own = replace(run, networks=twins, draws=network_draws(len(twins), run.study.bootstrap, run.seed))
-    center, raw = run.study.centers[0], run.study.raw_center
-    rows: list[Row] = []
-    for layer in layers:
-        patterns = prepare(twins, layer, epochs[-1], run.halves, run.study, run.seed)
-        cell = own.cell(layer, epochs[-1])
-        if patterns.problem:
-            rows += undefined_rows(cell, center, (), patterns.problem, "untrained")
-            continue
-        aligned = align(patterns, center, run.study, run.seed)
-        rows += _variances(cell, center, aligned, "untrained")
-        native = patterns.evaluate if raw == "brainiak" else aligned.native
-        rows += consistency_rows(cell, raw, run.study.rsms[0], native)
-    return rows
 
 
 def _controls(run: _Run, cell: Cell, center: str, patterns: Patterns) -> Iterator[Row]:

@@ -14,7 +14,7 @@ Series = dict[tuple[str, ...], list[Row]]
 
 _DONE = 0.9
 _LEAST_RISE = 0.05  # a smaller one is no development to be timed
-_FEWEST_LAYERS = 3
+_FEWEST_EPOCHS = _FEWEST_LAYERS = 3
 
 
 def summary_rows(rows: Sequence[Row]) -> Iterator[Row]:
@@ -28,7 +28,7 @@ def summary_rows(rows: Sequence[Row]) -> Iterator[Row]:
     Yields
     ------
     dict
-        Nothing where there is one epoch, or fewer than three layers.
+        Nothing of fewer than three epochs, or of fewer than three hidden layers.
     """
     told = [(row, parse_condition(row["condition"])) for row in rows if row["value"] == row["value"]]
     yield from _developments(told)
@@ -47,7 +47,7 @@ def _developments(told: Sequence[tuple[Row, Mapping[str, str]]]) -> Iterator[Row
             series[*key, factors["units"]].append(row)
     most = max(map(len, series.values()), default=0)  # companions of the first kind of RSM have the ends alone
     for (_, _, center, kind, depth, units), found in series.items():
-        if len(found) == most > 1:
+        if len(found) == most >= _FEWEST_EPOCHS:
             yield _development(found, condition(center=center, rsm=kind, depth=depth, units=units))
 
 

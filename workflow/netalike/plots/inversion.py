@@ -200,13 +200,11 @@ def _matrix(rows: pd.DataFrame, labels: Mapping[str, str]) -> np.ndarray:
 def _mean_notes(rows: pd.DataFrame) -> list[str]:
     """Say the means over pairs of two architectures that were trained alike."""
     alike = rows[(rows["pair"].isin(["other_architecture", "untrained"])) & (rows["same_eps"] == "yes")]
-    means = alike.groupby(["eps_a", "images"])["value"].mean().unstack()
-    if not set(_SETS) <= set(means.columns):
+    means = alike.groupby(["eps_a", "images"])["value"].mean().to_dict()
+    levels = [eps for eps in eps_levels(alike["eps_a"]) if all((eps, images) in means for images in _SETS)]
+    said = [f"{eps_word(eps)} {means[eps, 'targets']:.2f} and {means[eps, 'inverted']:.2f}" for eps in levels]
+    if not said:
         return []
-    said = [
-        f"{eps_word(eps)} {means.at[eps, 'targets']:.2f} and {means.at[eps, 'inverted']:.2f}"
-        for eps in eps_levels(means.index)
-    ]
     return [f"means over pairs of two architectures, on targets and on inverted images: {'; '.join(said)}"]
 
 
@@ -268,10 +266,10 @@ def _draw_agreement(ax: Axes, means: pd.DataFrame, levels: Sequence[str]) -> Non
 
 def _draw_means(ax: Axes, means: pd.DataFrame, place: Mapping[str, float], shift: float, look: Look) -> None:
     plain = means[means["value"].notna()].set_index("eps_a")
-    for eps in plain.index:
+    for eps, value, low, high in plain[["value", "low", "high"]].itertuples():
         x = place[eps] + shift
-        ax.plot([x, x], [plain.at[eps, "low"], plain.at[eps, "high"]], color=look.colour, linewidth=1.8, zorder=3)
-        ax.plot(x, plain.at[eps, "value"], look.marker, color=look.colour, markeredgecolor="white", zorder=4)
+        ax.plot([x, x], [low, high], color=look.colour, linewidth=1.8, zorder=3)
+        ax.plot(x, value, look.marker, color=look.colour, markeredgecolor="white", zorder=4)
     trained = plain["value"].drop(UNTRAINED_EPS, errors="ignore")
     _draw_line(ax, trained, place, shift, color=look.colour, linestyle=look.line, zorder=2)
 
@@ -309,13 +307,12 @@ def _both_ways(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _draw_both_ways(ax: Axes, both: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-    for row in both.itertuples(index=False):
-        look, x, y = looks[row.eps_a], row.value_standard, row.value
-        same = row.pair == "same_architecture"
-        ax.plot([row.low_standard, row.high_standard], [y, y], color=look.colour, linewidth=0.8, alpha=0.5, zorder=2)
-        ax.plot([x, x], [row.low, row.high], color=look.colour, linewidth=0.8, alpha=0.5, zorder=2)
-        face = "white" if same else look.colour
-        edge = look.colour if same else "white"
+    columns = ["eps_a", "pair", "value_standard", "low_standard", "high_standard", "value", "low", "high"]
+    for eps, pair, x, left, right, y, low, high in both[columns].itertuples(index=False, name=None):
+        look, same = looks[eps], pair == "same_architecture"
+        ax.plot([left, right], [y, y], color=look.colour, linewidth=0.8, alpha=0.5, zorder=2)
+        ax.plot([x, x], [low, high], color=look.colour, linewidth=0.8, alpha=0.5, zorder=2)
+        face, edge = ("white", look.colour) if same else (look.colour, "white")
         ax.plot(x, y, look.marker, color=look.colour, markerfacecolor=face, markeredgecolor=edge, zorder=3)
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal", title="Robust and standard network, both ways")
     ax.set_xlabel("CKA, images through the standard network")
@@ -330,7 +327,7 @@ def _draw_asymmetries(ax: Axes, means: pd.DataFrame, looks: Mapping[str, Look]) 
         if eps not in ("0", UNTRAINED_EPS)
     ]
     level(ax, 0.0, axis="x")
-    names = []
+    names: list[str] = []
     for quantity, estimator, eps in shown:
         chosen = means["quantity"] == f"mean_{quantity}_asymmetry"
         own = means[chosen & (means["estimator"] == estimator) & (means["eps_a"] == eps) & means["value"].notna()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from netalike.plots.theme import GREY, MARKERS, palette
 _COLOURS = palette(10)
 # standard blue, then from light to dark, the stronger the attacks of the training
 _OF_EPS = (_COLOURS[0], _COLOURS[1], _COLOURS[2], _COLOURS[3], _COLOURS[4], _COLOURS[5], _COLOURS[6])
-_LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
+_LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
+_SPARSE: Any = (0, (1, 3))
 UNTRAINED_EPS = "none"
 SEED_WORDS = {
     "other_class": "seeds: images of another class",
@@ -52,7 +54,7 @@ def eps_looks(found: Iterable[str]) -> dict[str, Look]:
     looks = {}
     for i, eps in enumerate(eps_levels(found)):
         if eps == UNTRAINED_EPS:
-            looks[eps] = Look("untrained", GREY, "X", (0, (1, 3)))
+            looks[eps] = Look("untrained", GREY, "X", _SPARSE)
         else:
             place = i % len(_OF_EPS)
             words = "standard networks" if eps == "0" else f"robust networks, ε = {eps}"

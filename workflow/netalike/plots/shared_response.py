@@ -121,9 +121,25 @@ def _name_classes(ax: Axes, labels: NDArray[Any]) -> None:
         spine.set_visible(False)
 
 
+def epoch_words(epochs: Sequence[Any] | NDArray[Any]) -> list[str]:
+    """Say what recorded epochs are: of two, the first is of untrained networks if it is 0, the last of trained ones.
+
+    Parameters
+    ----------
+    epochs : sequence of int or str
+
+    Returns
+    -------
+    list of str
+    """
+    names = [str(epoch) for epoch in epochs]
+    if len(names) == 2 and names[0] == "0":
+        return ["untrained", "trained"]
+    return [f"epoch {name}" if name.isdigit() else "trained" for name in names]
+
+
 def _panel_words(pictures: Mapping[str, NDArray[Any]]) -> str:
-    epochs = pictures["epochs"]
-    epoch = f"epoch {epochs[-1]}" if str(epochs[-1]).isdigit() else "trained"
+    epoch = epoch_words(pictures["epochs"])[-1]
     count = len(pictures["networks"])
     told = f"layer {pictures['panel/layer']}, {epoch}; mean over {count} networks; {CENTERS[str(pictures['center'])]}"
     return f"{told}\nbetween networks: an image in a network (rows) with images in the mean of the others (columns)"
@@ -347,7 +363,7 @@ def shared_consistency(rows: pd.DataFrame) -> Figure:
     Parameters
     ----------
     rows : DataFrame
-        ``consistency`` of an alignment, and ``consistency_untrained`` where there are untrained twins.
+        ``consistency`` of an alignment.
 
     Returns
     -------
@@ -360,7 +376,7 @@ def shared_consistency(rows: pd.DataFrame) -> Figure:
     NetalikeError
         If it was not measured.
     """
-    found = with_factors(rows[rows["quantity"].isin(["consistency", "consistency_untrained"])], *_FACTORS)
+    found = with_factors(rows[rows["quantity"] == "consistency"], *_FACTORS)
     require(found, "shared_consistency", "rows of consistency")
     series = _consistency_series(found)
     figure, (ax,) = new_figure(7.2, 4.2)
@@ -391,12 +407,11 @@ def _consistency_series(found: pd.DataFrame) -> list[tuple[Look, pd.DataFrame]]:
         (Look("trained, centred kernel", _COLOURS[4], "D", "-."), "centred_kernel", "mean", True),
         (Look("untrained, Pearson", _COLOURS[2], "^", ":"), "pearson", raw, False),
     )
-    twins = found["quantity"] == "consistency_untrained"
-    untrained = twins if twins.any() else (found["step"] == 0) & (last > 0)
+    untrained = (found["step"] == 0) & (last > 0)
     chosen = []
     for look, kind, center, of_trained in candidates:
         kept = (found["rsm"] == kind) & (found["center"] == center)
-        own = found[kept & ((found["step"] == last) & ~twins if of_trained else untrained)]
+        own = found[kept & ((found["step"] == last) if of_trained else untrained)]
         if len(own):
             chosen.append((look, own))
     return chosen
@@ -443,7 +458,7 @@ def shared_classes(rows: pd.DataFrame) -> Figure:
         image = ax.imshow(_matrix(own, names), cmap=_MAP, vmin=-1, vmax=1, rasterized=True)
         ax.set(xticks=[], yticks=[])
         if number < len(epochs) and len(epochs) > 1:
-            ax.set_title(f"epoch {epoch}", loc="center", fontsize=8, fontweight="normal")
+            ax.set_title(epoch_words(epochs)[number], loc="center", fontsize=8, fontweight="normal")
         if number % len(epochs) == 0:
             ax.set_ylabel(layer, rotation=0, ha="right", va="center", fontsize=8)
     if image is not None:

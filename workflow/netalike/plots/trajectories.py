@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from netalike.errors import BadFileError, NetalikeError
+from netalike.plots.shared_response import epoch_words
 from netalike.plots.studies import shared_legend
 from netalike.plots.theme import GREY, new_figure, palette, theme
 
@@ -106,11 +107,10 @@ def _prepare(ax: Axes3D, paths: NDArray[Any] | None) -> None:
 
 
 def _title(ax: Axes3D, pictures: Pictures, layer: int, epoch: int, space: str) -> None:
-    name, when = pictures["layers"][layer], pictures["epochs"][epoch]
-    told = f", epoch {when}" if str(when).isdigit() else ""
+    told = f"{pictures['layers'][layer]}, {epoch_words(pictures['epochs'])[epoch]}"
     explained = pictures.get(f"trajectory/{space}/{layer}/{epoch}/explained")
     share = "" if explained is None else f"\n3 components: {100 * float(explained.sum()):.0f} % of variance"
-    ax.set_title(f"{name}{told}\n{_SPACES[space]}{share}", fontsize=7.5, fontweight="normal", loc="center", pad=2)
+    ax.set_title(f"{told}\n{_SPACES[space]}{share}", fontsize=7.5, fontweight="normal", loc="center", pad=2)
 
 
 def _handles(pictures: Pictures) -> list[Line2D]:

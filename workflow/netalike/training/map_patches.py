@@ -164,8 +164,9 @@ class PatchMaker:
     -----
     A field D is drawn for each scene (every `fields_every` steps another), and each label q moves to the r with
     r + D(r) = q, so that D(r) is exactly what brings it back. With `displacements` buildings, each polygon has an
-    offset of its own instead, uniform in a square, which is the target on its fill and edges. A patch is laid around one label, which stays in the
-    input; each other one stays with the probability `keep_polygons`. What step t gets depends on the seed and t alone:
+    offset of its own instead, uniform in a square, which is the target on its fill and edges. A patch is laid around
+    one label, which stays in the input; each other one stays with the probability `keep_polygons`. What step t gets
+    depends on the seed and t alone:
     a training that goes on needs no state of a random generator.
     """
 

@@ -48,8 +48,8 @@ class MapTraining(BaseModel):
     building_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight of the error of each building's mean displacement over its edges, in the loss. An edge shows "
-        "only how far it is off across itself, and all edges of a building together show the whole displacement: what "
+        description="Weight of the error of each building's mean displacement over its edges, in the loss. An edge "
+        "shows only how far it is off across itself, and all edges of a building together show the whole displacement: what "
         "is asked of a mean is learned in fewer steps than what is asked of each pixel. Buildings that reach out of a "
         "patch's output are left out, so that patches have to be large. 0: not in the loss, as published.",
     )
