@@ -150,7 +150,7 @@ RsmChoice = Annotated[
         "--rsm",
         metavar="KIND",
         help="pearson (published), cosine or centred_kernel (which a rotation leaves as they are); may be given again.",
-        show_default="all three",
+        show_default="pearson and centred_kernel",
     ),
 ]
 MaxUnits = Annotated[
@@ -212,7 +212,7 @@ def align_command(
         "implementation": implementation.value,
         "centers": (mode,),
         "iterations": iterations,
-        "rsms": tuple(dict.fromkeys(kind.value for kind in rsm or Rsm)),
+        "rsms": tuple(dict.fromkeys(kind.value for kind in rsm or (Rsm.pearson, Rsm.centred_kernel))),
         "z_score": z_score,
         "controls": ("shuffled", "noise") if controls else (),
     }
@@ -358,15 +358,15 @@ def _lines(layer: str, told: Mapping[str, Any], summary: Mapping[str, Any]) -> I
     yield f"layer {layer}: {_units(told)}, {told['features']:,} features; {_model(summary)}"
     labels = [*summary["networks"], *(f"control: {name.replace('_', ' ')}" for name in told["controls"])]
     width = max(28, *(len(label) + 2 for label in labels))
-    yield f"{'variance explained':{width}}{'by the mean over all':>22}{'by the mean of others':>24}"
+    yield f"{'variance explained':{width}}{'by the mean of all':>22}{'by the mean of the others':>28}"
     for name in summary["networks"]:
         yield _variance_line(name, [values[name] for values in told["variance_explained"].values()], width)
     for name, by_estimator in told["controls"].items():
         means = [_mean(list(values.values())) for values in by_estimator.values()]
         yield _variance_line(f"control: {name.replace('_', ' ')}", means, width)
-    yield f"{'similarity of similarities':{width}}{'before alignment':>22}{'after alignment':>24}"
+    yield f"{'similarity of similarities':{width}}{'before alignment':>22}{'after alignment':>28}"
     for kind, spaces in told["second_order_similarity"].items():
-        yield f"{kind:{width}}{_similarity(spaces.get('before')):>22}{_similarity(spaces.get('after')):>24}"
+        yield f"{kind:{width}}{_similarity(spaces.get('before')):>22}{_similarity(spaces.get('after')):>28}"
     consistencies = ", ".join(f"{kind} {_text(value)}" for kind, value in told["consistency"].items())
     yield f"consistency of the networks' own similarities: {consistencies}"
 
@@ -388,7 +388,7 @@ def _model(summary: Mapping[str, Any]) -> str:
 
 def _variance_line(label: str, values: Sequence[float | None], width: int) -> str:
     all_of_them, others = (_text(value) for value in values)
-    return f"{label:{width}}{all_of_them:>22}{others:>24}"
+    return f"{label:{width}}{all_of_them:>22}{others:>28}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -20,11 +20,12 @@ from netalike.experiments.given_alignment import GivenAlignment
 from netalike.plots import FigureCard, save
 from netalike.plots.shared_response import CENTERS, shared_panel, shared_variance
 from netalike.plots.trajectories import shared_trajectories
+from netalike.plots.variance_bars import variance_bars
 
 FORMAT = "netalike align 1"
 SUMMARY = "summary.json"
-_CONTROLS = {"shuffled": "shuffled_images", "shuffled_others": "others_of_shuffled", "noise": "independent_noise"}
-_ESTIMATORS = {"published": "by_mean_over_all", "leave_one_out": "by_mean_over_others"}
+_CONTROLS = {"shuffled": "shuffled_network", "shuffled_others": "others_beside_it", "noise": "noise"}
+_ESTIMATORS = {"published": "by_mean_of_all", "leave_one_out": "by_mean_of_others"}
 _SPACES = {"native": "before", "shared": "after"}
 _CLASS_AXIS = "class of the image"
 
@@ -205,7 +206,9 @@ def _write_aligned(folder: Path, found: GivenAlignment) -> list[str]:
 
 
 def _figures(found: GivenAlignment, table: pd.DataFrame, has_labels: bool) -> dict[str, tuple[Figure, str]]:
-    drawn = {"variance": (shared_variance(table), "Held-out variance explained by a shared response")}
+    measured = table[table["quantity"] == "variance_explained"]
+    variance = variance_bars(measured) if measured["layer_a"].nunique() == 1 else shared_variance(measured)
+    drawn = {"variance": (variance, "Held-out variance explained by a shared response")}
     if "panel/labels" in found.pictures:
         panel = shared_panel(found.pictures)
         if not has_labels:

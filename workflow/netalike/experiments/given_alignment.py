@@ -1,4 +1,4 @@
-"""A user's networks aligned: what `align_recordings` measures of them, and the bases that map each to the shared space."""
+"""A user's networks aligned: what `align_recordings` measures of them, and the bases of the shared space."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from netalike.gradients.factors import Factors
-from netalike.gradients.inputs import InputsLike, OutputsLike
+from netalike.gradients.inputs import InputsLike, OutputsLike, check_chunk
 from netalike.gradients.products import LayerProducts
 from netalike.progress import progress
 
@@ -75,31 +75,51 @@ def streamed(
     for the d^2 numbers of each one's normalisation.
     """
     size = min(products.chunk(memory_gb / 2), products.cached_chunk()) if chunk is None else chunk
+    check_chunk(size)
     # a quarter: blocks that are kept leave gaps between those that are freed, about as large as themselves
     room = keep * int(memory_gb / 4 * 1e9 / next(products.model.parameters()).element_size())
-    kept: dict[int, Factors] = {}
-    roots: list[Tensor] = []
-    own: list[Tensor] = []
-    sums: list[Tensor] = []
+    passes = _Passes(products, include_self, room)
+    starts = range(0, products.n, size)
     bar: tqdm[None]
     with progress([], "gradients", total=2 * products.n, shown=shown, unit="sample") as bar:
-        for start, factors in products.batches(size):
-            ready = factors.expanded()
-            roots.append(ready.roots())
-            if not include_self:
-                own.append(ready.own_similarities(roots[-1]))
-            parts = ready.total(roots[-1])
-            sums = [a.add_(b) for a, b in zip(sums, parts, strict=True)] if sums else parts
-            if room > 0 and (small := ready.smaller(factors)).numbers <= room:
-                kept[start] = small
-                room -= small.numbers
-            bar.update(factors.n)
-        counts: list[Tensor] = []
-        for start, weights in zip(range(0, products.n, size), roots, strict=True):
-            found = kept.pop(start, None)
-            factors = products.factors(start, min(start + size, products.n)) if found is None else found
-            # Tr(W_i X_i' V) / d, with W_i symmetric
-            counts.append((weights * factors.projected(sums)).sum((1, 2)) / products.d)
-            bar.update(factors.n)
-    total = torch.cat(counts)
-    return total if include_self else total - torch.cat(own)
+        for step in (passes.add, passes.count):
+            for start in starts:
+                rows = slice(start, min(start + size, products.n))
+                step(rows)
+                bar.update(rows.stop - rows.start)
+    return passes.counts
+
+
+class _Passes:
+    """The two passes over all samples, a batch of rows at a time.
+
+    Results of all samples are allocated before, since small ones that stay between large ones that are freed would
+    leave gaps, more of them for more samples.
+    """
+
+    def __init__(self, products: LayerProducts, include_self: bool, room: int) -> None:
+        like = next(products.model.parameters()).detach()
+        self.products, self.include_self, self.room = products, include_self, room
+        self.roots = like.new_empty(products.n, products.d, products.d)
+        self.counts = like.new_empty(products.n)
+        self.sums: list[Tensor] = []
+        self.kept: dict[int, Factors] = {}
+
+    def add(self, rows: slice) -> None:
+        """Add the normalised gradients of some samples to the sum over all."""
+        factors = self.products.factors(rows.start, rows.stop)
+        ready = factors.expanded()
+        self.roots[rows] = roots = ready.roots()
+        self.counts[rows] = 0.0 if self.include_self else -ready.own_similarities(roots)
+        parts = ready.total(roots)
+        self.sums = [a.add_(b) for a, b in zip(self.sums, parts, strict=True)] if self.sums else parts
+        if self.room > 0 and (small := ready.smaller(factors)).numbers <= self.room:
+            self.kept[rows.start] = small
+            self.room -= small.numbers
+
+    def count(self, rows: slice) -> None:
+        """Compare some samples with the sum."""
+        kept = self.kept.pop(rows.start, None)
+        factors = self.products.factors(rows.start, rows.stop) if kept is None else kept
+        # Tr(W_i X_i' V) / d, with W_i symmetric
+        self.counts[rows] += (self.roots[rows] * factors.projected(self.sums)).sum((1, 2)) / self.products.d
