@@ -33,9 +33,9 @@ rule check_alignment:
     input:
         [],
     output:
-        measurements="results/shared_response/alignment_identities_{study}/measurements.parquet",
+        measurements="results/shared_response/exact_alignment_{study}/measurements.parquet",
     log:
-        "logs/shared_response/alignment_identities_{study}/check.log",
+        "logs/shared_response/exact_alignment_{study}/check.log",
     benchmark:
         "results/cost/shared_response/check_alignment/{study}.tsv"
     conda:

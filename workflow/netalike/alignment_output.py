@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from netalike.errors import NetalikeError
 from netalike.evidence import measurements
@@ -27,6 +28,7 @@ SUMMARY = "summary.json"
 _CONTROLS = {"shuffled": "shuffled_network", "shuffled_others": "others_beside_it", "noise": "noise"}
 _ESTIMATORS = {"published": "by_mean_of_all", "leave_one_out": "by_mean_of_others"}
 _SPACES = {"native": "before", "shared": "after"}
+_EPOCH = ", trained"
 _CLASS_AXIS = "class of the image"
 
 
@@ -216,7 +218,15 @@ def _figures(found: GivenAlignment, table: pd.DataFrame, has_labels: bool) -> di
         drawn["panel"] = panel, "Similarity matrices within and between networks, before and after alignment"
     if any(name.startswith("trajectory/") and name.count("/") == 3 for name in found.pictures):
         drawn["trajectories"] = shared_trajectories(found.pictures), "Trajectories before and after alignment"
+    for figure, _ in drawn.values():
+        _without_epoch(figure)
     return drawn
+
+
+def _without_epoch(figure: Figure) -> None:
+    """Leave out what the figures of a training say of its end: nobody said how these activations came about."""
+    for text in figure.findobj(Text):
+        text.set_text(text.get_text().replace(_EPOCH, ""))
 
 
 def _without_classes(figure: Figure) -> None:

@@ -5,7 +5,7 @@ from netalike.experiments.alignment_identities import identity_rows
 from netalike.scripting import log_to
 
 with log_to(snakemake.log[0], snakemake.threads):
-    experiment = f"alignment_identities_{snakemake.wildcards.study}"
+    experiment = f"exact_alignment_{snakemake.wildcards.study}"
     rows = identity_rows(snakemake.config["seed"])
     constants = {"paper": "shared_response", "experiment": experiment, "dataset": "gaussian"}
     measurements.write(rows, snakemake.output.measurements, **constants)

@@ -48,16 +48,16 @@ def pair_rows(found: dict[str, Role], kinds: tuple[str, ...]) -> Iterator[dict[s
             for a in found.values():
                 for b in found.values():
                     value = values[a.name, b.name] = value_of(a, b, images, quantity)
-                    words = pair_condition(a, b, images=images, seeds=seeds, null="none")
+                    words = pair_condition(a, b, images=images, seeds=seeds, control="none")
                     ends = {"low": value - 0.04, "high": value + 0.04}
                     yield {**told, "network_a": a.name, "network_b": b.name, "condition": words, "value": value, **ends}
             for (kind, eps_a, eps_b), pairs in cells_of(values, found).items():
                 factors = {"images": images, "seeds": seeds, "pair": kind, "eps_a": eps_a, "eps_b": eps_b}
                 factors["same_eps"] = "yes" if eps_a == eps_b else "no"
                 mean = float(np.mean([values[pair] for pair in pairs]))
-                one = {**told, "quantity": f"mean_{quantity}", "condition": condition(null="none", **factors)}
+                one = {**told, "quantity": f"mean_{quantity}", "condition": condition(control="none", **factors)}
                 yield {**one, "value": mean, "low": mean - 0.03, "high": mean + 0.03}
-                yield {**one, "condition": condition(null="shuffled", **factors), "value": 0.1}
+                yield {**one, "condition": condition(control="shuffled", **factors), "value": 0.1}
                 if images == "inverted" and eps_a not in ("0", "none") and eps_b == "0":
                     lost = float(np.mean([values[a, b] - values[b, a] for a, b in pairs]))
                     ends = {"low": lost - 0.05, "high": lost + 0.05}
@@ -71,7 +71,7 @@ def agreement_rows(found: dict[str, Role]) -> Iterator[dict[str, Any]]:
             factors = {
                 "images": "targets",
                 "seeds": "none",
-                "null": "none",
+                "control": "none",
                 "pair": kind,
                 "eps_a": eps_a,
                 "eps_b": eps_b,

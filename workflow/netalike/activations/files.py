@@ -1,7 +1,7 @@
 """Activations that lie in files: arrays of any program, and recordings of netalike.
 
-Arrays are not read until they are asked for. Needs numpy alone, but for ``.safetensors`` files and recordings of PyTorch
-networks.
+Arrays are not read until they are asked for. Needs numpy alone, but for ``.safetensors`` files and recordings of
+PyTorch networks.
 """
 
 from __future__ import annotations

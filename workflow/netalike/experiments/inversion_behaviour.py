@@ -144,7 +144,7 @@ class Behaviour:
     def _means(self, same: Mapping[tuple[str, str], Tensor], kind: str) -> Iterator[Row]:
         for (pair, eps_a, eps_b), pairs in cells_of(same, self.roles).items():
             alike = "yes" if eps_a == eps_b else "no"
-            told = {"images": "targets", "seeds": "none", "null": "none", "same_eps": alike}
+            told = {"images": "targets", "seeds": "none", "control": "none", "same_eps": alike}
             words = condition(pair=pair, eps_a=eps_a, eps_b=eps_b, **told)
             share = torch.stack([same[one].double() for one in pairs]).mean(0)
             named = {"quantity": "mean_agreement", "estimator": f"{kind}_heads", "condition": words}
@@ -169,7 +169,7 @@ class Behaviour:
                 )
 
     def _agreement(self, a: str, b: str, kind: str, same: Tensor, **factors: str) -> Row:
-        words = pair_condition(self.roles[a], self.roles[b], null="none", **factors)
+        words = pair_condition(self.roles[a], self.roles[b], control="none", **factors)
         told = {"network_a": a, "network_b": b, "quantity": "agreement", "estimator": f"{kind}_heads"}
         return {**told, "condition": words, **self._share(same)}
 

@@ -2,7 +2,7 @@
 
 Network a is the row, whose inverted images are looked at; network b the column. Factors of rows that compare two
 networks: ``images`` (``inverted``, ``targets``), ``seeds`` (what the inversion starts from; ``none`` on targets),
-``null`` (``none``, or ``shuffled``: images of the one network against other images of the other), ``pair`` and
+``control`` (``none``, or ``shuffled``: images of the one network against other images of the other), ``pair`` and
 ``training`` (see `inversion_roles`), ``eps_a``, ``eps_b``, ``same_eps``, ``architecture_a``, ``architecture_b``.
 Intervals are of a bootstrap over the pairs of images; those of ``shuffled`` rows are of the permutations. Quantities:
 
@@ -107,9 +107,9 @@ class Compared:
                 reason = self.reasons[a, b].get(measure)
                 yield {**told, **self._row(measure, roles[a], roles[b], drawn, reason, "shuffled")}
 
-    def _row(self, measure: str, a: Role, b: Role, drawn: Floats, reason: str | None, null: str = "none") -> Row:
+    def _row(self, measure: str, a: Role, b: Role, drawn: Floats, reason: str | None, control: str = "none") -> Row:
         quantity, estimator = measure.split("/")
-        words = pair_condition(a, b, images=self.images, seeds=self.seeds, null=null)
+        words = pair_condition(a, b, images=self.images, seeds=self.seeds, control=control)
         told = {"quantity": quantity, "estimator": estimator, "condition": words}
         return {**told, **with_interval(drawn, reason or "")}
 

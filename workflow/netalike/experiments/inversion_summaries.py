@@ -47,14 +47,14 @@ def summary_rows(found: Compared, roles: Mapping[str, Role], on_targets: Compare
             plain = {
                 "quantity": f"mean_{quantity}",
                 "estimator": estimator,
-                "condition": condition(null="none", **told),
+                "condition": condition(control="none", **told),
             }
             yield {**plain, **_mean([found.samples[pair][measure] for pair in pairs])}
             nulls = [found.nulls[pair][measure] for pair in pairs if measure in found.nulls.get(pair, {})]
             if nulls:
                 yield {
                     **plain,
-                    "condition": condition(null="shuffled", **told),
+                    "condition": condition(control="shuffled", **told),
                     **_mean([n.mean()[None] for n in nulls]),
                 }
             if on_targets is not None:
@@ -109,10 +109,10 @@ def _asymmetry_rows(found: Compared, roles: Mapping[str, Role]) -> Iterator[Row]
             lost = {(a, b): found.samples[a, b][measure] - found.samples[b, a][measure] for a, b in pairs}
             told = {"estimator": estimator, "quantity": f"{quantity}_asymmetry"}
             for (a, b), drawn in lost.items():
-                words = pair_condition(roles[a], roles[b], images=found.images, seeds=found.seeds, null="none")
+                words = pair_condition(roles[a], roles[b], images=found.images, seeds=found.seeds, control="none")
                 named = {"network_a": a, "network_b": b, "condition": words}
                 yield {**told, **named, **with_interval(drawn, "a value of the two is undefined")}
-            words = condition(null="none", **_words(cell, found.images, found.seeds))
+            words = condition(control="none", **_words(cell, found.images, found.seeds))
             yield {**told, "quantity": f"mean_{quantity}_asymmetry", "condition": words, **_mean(list(lost.values()))}
 
 

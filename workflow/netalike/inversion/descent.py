@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -144,7 +145,10 @@ def project(images: Tensor, seeds: Tensor, eps: float) -> Tensor:
     Tensor, same shape
         In [0, 1].
     """
-    return (images - seeds).renorm(2, 0, eps).add_(seeds).clamp_(0, 1)
+    away = images - seeds
+    if eps < 2 * math.sqrt(away[0].numel()):  # else no image of the box is outside the ball, nor a step away from it
+        away = away.renorm(2, 0, eps)
+    return away.add_(seeds).clamp_(0, 1)
 
 
 def published_descent(
@@ -178,8 +182,9 @@ def published_descent(
         losses, gradients = matching.losses_and_gradients(x)
         history.append(losses)
         best.update(x, losses)
-        average = settings.momentum * average - (1 - settings.momentum) * unit_gradients(gradients)
-        x = project(x + settings.step_size * average, seeds, settings.eps)
+        ahead = unit_gradients(gradients).mul_(1 - settings.momentum)
+        average = average.mul_(settings.momentum).sub_(ahead)
+        x = project(torch.add(x, average, alpha=settings.step_size), seeds, settings.eps)
         if tick is not None:
             tick(best.losses)
     with torch.no_grad():

@@ -116,7 +116,7 @@ def inversion_robustness(rows: pd.DataFrame) -> Figure:
         If there are no such rows.
     """
     seeds = first_seeds(rows)
-    means = with_factors(rows, "images", "seeds", "null", "pair", "eps_a", "same_eps")
+    means = with_factors(rows, "images", "seeds", "control", "pair", "eps_a", "same_eps")
     means = means[(means["same_eps"] == "yes") & means["pair"].isin(["other_architecture", "untrained"])]
     means = means[means["seeds"].isin(["none", seeds])]
     single = pair_rows(rows, [quantity for quantity, _ in _MEASURES], seeds)
@@ -247,8 +247,8 @@ def _draw_robustness(
         for _, line in single[single["images"] == images].groupby("architecture_a"):
             each = _as_similarity(line, is_distance).groupby("eps_a")["value"].mean()
             _draw_line(ax, each, place, shift, color=look.colour, linewidth=0.6, alpha=0.45)
-        _draw_means(ax, own[own["null"] == "none"], place, shift, look)
-        null = own[own["null"] == "shuffled"].groupby("eps_a")["value"].mean()
+        _draw_means(ax, own[own["control"] == "none"], place, shift, look)
+        null = own[own["control"] == "shuffled"].groupby("eps_a")["value"].mean()
         _draw_line(
             ax, null.drop(UNTRAINED_EPS, errors="ignore"), place, color=look.colour, linestyle=":", linewidth=1.2
         )

@@ -107,9 +107,9 @@ def pair_rows(rows: pd.DataFrame, quantity: str | Sequence[str], seeds: str = "o
         With the factors as columns; without those of shuffled images.
     """
     wanted = [quantity] if isinstance(quantity, str) else list(quantity)
-    names = ("images", "seeds", "null", "pair", "eps_a", "eps_b", "same_eps", "architecture_a", "architecture_b")
+    names = ("images", "seeds", "control", "pair", "eps_a", "eps_b", "same_eps", "architecture_a", "architecture_b")
     found = with_factors(rows[rows["quantity"].isin(wanted)], *names)
-    return found[found["seeds"].isin(["none", seeds]) & (found["null"] == "none")]
+    return found[found["seeds"].isin(["none", seeds]) & (found["control"] == "none")]
 
 
 def first_seeds(rows: pd.DataFrame) -> str:

@@ -26,7 +26,7 @@ _SECTIONS = {
     "similarity_term": "similarity_terms",
     "map_alignment": "map_alignments",
     "simulation": "simulations",
-    "alignment_identities": "simulations",
+    "exact_alignment": "simulations",
     "alignment": "alignments",
     "inversion": "inversions",
 }

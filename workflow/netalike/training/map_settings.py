@@ -49,9 +49,10 @@ class MapTraining(BaseModel):
         0.0,
         ge=0,
         description="Weight of the error of each building's mean displacement over its edges, in the loss. An edge "
-        "shows only how far it is off across itself, and all edges of a building together show the whole displacement: what "
-        "is asked of a mean is learned in fewer steps than what is asked of each pixel. Buildings that reach out of a "
-        "patch's output are left out, so that patches have to be large. 0: not in the loss, as published.",
+        "shows only how far it is off across itself, and all edges of a building together show the whole "
+        "displacement: what is asked of a mean is learned in fewer steps than what is asked of each pixel. Buildings "
+        "that reach out of a patch's output are left out, so that patches have to be large. 0: not in the loss, as "
+        "published.",
     )
     displacements: Literal["field", "buildings"] = Field(
         "field",
