@@ -172,6 +172,13 @@ PICTURES = {
 }
 
 
+def study_plots():
+    """Figure, kind of study, words, and what the name of its rule ends in: the first kind has the figure's alone."""
+    for figure, (kinds, words) in STUDY_FIGURES.items():
+        for number, kind in enumerate(kinds.split()):
+            yield figure, kind, words, f"_of_{kind}" if number else ""
+
+
 def used_networks():
     """The networks of all panels and studies, each once."""
     in_panels = [network for panel in settings.panels for network in settings.panel_networks(panel)]

@@ -1,11 +1,10 @@
 # The figures of the studies of all papers: one per kind of question, each from the rows of its study and nothing else.
 
-for figure, kind, words in [(figure, kind, words) for figure, (kinds, words) in STUDY_FIGURES.items() for kind in kinds.split()]:
+for figure, kind, words, suffix in study_plots():
 
     rule:
         name:
-            # the first kind has the figure's name alone
-            f"plot_{figure}" + (f"_of_{kind}" if kind != STUDY_FIGURES[figure][0].split()[0] else "")
+            f"plot_{figure}{suffix}"
         input:
             measurements=lambda wildcards, kind=kind: study_measurements(kind, wildcards.study),
             pictures=lambda wildcards, kind=kind, figure=figure: study_pictures(kind, figure, wildcards.study),

@@ -8,4 +8,4 @@ with log_to(snakemake.log[0]):
     rows = rows_of(snakemake)
     drawn = rows[rows["quantity"] == "accuracy"]
     title = f"Clean and robust accuracy ({snakemake.wildcards.study})"
-    save_figure(snakemake, inversion_accuracy(drawn), drawn, title, "inversion_accuracy")
+    save_figure(snakemake, inversion_accuracy(rows), drawn, title, "inversion_accuracy")

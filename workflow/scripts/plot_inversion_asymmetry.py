@@ -6,6 +6,6 @@ from netalike.scripting import log_to
 
 with log_to(snakemake.log[0]):
     rows = rows_of(snakemake)
-    drawn = rows[rows["quantity"].str.fullmatch("cka|mean_.*_asymmetry")]
+    drawn = rows[rows["quantity"].str.fullmatch("(mean_)?(cka|deconfounded_cka|procrustes)_asymmetry")]
     title = f"Robust against standard networks, both ways ({snakemake.wildcards.study})"
-    save_figure(snakemake, inversion_asymmetry(drawn), drawn, title, "inversion_asymmetry")
+    save_figure(snakemake, inversion_asymmetry(rows), drawn, title, "inversion_asymmetry")

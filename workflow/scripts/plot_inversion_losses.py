@@ -8,4 +8,4 @@ with log_to(snakemake.log[0]):
     rows = rows_of(snakemake)
     drawn = rows[rows["quantity"].isin(["inversion_loss", "inversion_loss_curve"])]
     title = f"Losses of the inversion ({snakemake.wildcards.study})"
-    save_figure(snakemake, inversion_losses(drawn), drawn, title, "inversion_losses")
+    save_figure(snakemake, inversion_losses(rows), drawn, title, "inversion_losses")

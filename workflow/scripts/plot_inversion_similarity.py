@@ -8,4 +8,4 @@ with log_to(snakemake.log[0]):
     rows = rows_of(snakemake)
     drawn = rows[(rows["quantity"] == "cka") & (rows["estimator"] == "published")]
     title = f"Similarity on targets and on inverted images ({snakemake.wildcards.study})"
-    save_figure(snakemake, inversion_similarity(drawn), drawn, title, "inversion_similarity")
+    save_figure(snakemake, inversion_similarity(rows), drawn, title, "inversion_similarity")

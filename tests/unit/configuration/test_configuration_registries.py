@@ -102,7 +102,16 @@ def test_architectures_are_those_of_the_registry():
 
 @pytest.mark.parametrize(
     "architecture",
-    [*names.ARCHITECTURES[:4], *names.ARCHITECTURES[9:], "resnet20_w1", "resnet20_w2", "lenet_w2", "tiny10_w2", "nbn_tiny10_w3", "lenet_w1"],
+    [
+        *names.ARCHITECTURES[:4],
+        *names.ARCHITECTURES[9:],
+        "resnet20_w1",
+        "resnet20_w2",
+        "lenet_w2",
+        "tiny10_w2",
+        "nbn_tiny10_w3",
+        "lenet_w1",
+    ],
 )
 def test_layers_are_those_of_the_network(architecture):
     torch = pytest.importorskip("torch")

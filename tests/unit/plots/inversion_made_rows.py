@@ -84,15 +84,17 @@ def agreement_rows(found: dict[str, Role]) -> Iterator[dict[str, Any]]:
 def network_rows(found: dict[str, Role], kinds: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     for i, role in enumerate(found.values()):
         factors = {"architecture": role.architecture, "eps": role.eps}
+        told = {"network_a": role.name, "quantity": "target_accuracy", "estimator": "own_head"}
+        yield {**told, "condition": condition(**factors), "value": 0.9}
         for kind in kinds:
             for estimator, scale in (("start", 1.0), ("final", 0.03 * (1 + i % 4))):
                 told = {"network_a": role.name, "estimator": estimator, "n_samples": 48}
                 for name, level in {"mean": 1, "q05": 0.3, "q25": 0.6, "q50": 0.9, "q75": 1.3, "q95": 2.5}.items():
-                    words = condition(statistic=name, seeds=kind, **factors)
+                    words = condition(statistic=name, seeds=kind, eps=role.eps)
                     yield {**told, "quantity": "inversion_loss", "condition": words, "value": scale * level}
             for step in range(0, 151, 10):
                 told = {"network_a": role.name, "quantity": "inversion_loss_curve", "step": step}
-                words = condition(seeds=kind, **factors)
+                words = condition(seeds=kind, eps=role.eps)
                 yield {**told, "estimator": "best", "condition": words, "value": 1.2 * 0.97**step + 0.01 * (i % 3)}
         if role.eps == "none":
             continue

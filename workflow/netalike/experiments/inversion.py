@@ -1,8 +1,8 @@
 """Networks, standard and robust: images inverted through each of them, and how well they stand attacks.
 
-What `invert_network` measures; `inversion_comparison` compares the networks on the images. All rows have the factors
-``architecture`` and ``eps`` (the size of the attacks that the network was trained against; 0: standard; ``none``: an
-untrained twin); all but accuracies have ``seeds``, what the inversion starts from. Quantities:
+What `invert_network` measures; `inversion_comparison` compares the networks on the images. All rows have the factor
+``eps`` (the size of the attacks that the network was trained against; 0: standard; ``none``: an untrained twin);
+accuracies have ``architecture``, all others ``seeds``, what the inversion starts from. Quantities:
 
 ``inversion_loss``
     Distance of the representations of image and target, relative to the target's (``statistic``: ``mean`` over the
@@ -206,7 +206,7 @@ def invert_network(
     Jones et al. (2022). Costs ``6 pairs x iterations`` times the network's multiply-adds for each kind, and
     ``6 images x attack_steps`` times for each attack.
     """
-    factors = {"architecture": architecture_of(member), "eps": eps_text(member.name, eps or {member.name: 0.0})}
+    own_eps = eps_text(member.name, eps or {member.name: 0.0})
     network = pixel_network(member.model, images.spec)
     rows: list[Row] = []
     inverted: dict[str, Tensor] = {}
@@ -226,9 +226,9 @@ def invert_network(
             device=device,
         )
         inverted[f"{member.name}/{kind}"] = found.images
-        rows += _inversion_rows(found, pairs, seeds=kind, **factors)
+        rows += _inversion_rows(found, pairs, seeds=kind, eps=own_eps)
     if not member.name.endswith(UNTRAINED):
-        rows += _accuracy_rows(network, images, study, factors)
+        rows += _accuracy_rows(network, images, study, {"architecture": architecture_of(member), "eps": own_eps})
     return [{"network_a": member.name, **row} for row in rows], inverted
 
 

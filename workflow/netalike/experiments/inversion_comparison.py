@@ -3,8 +3,8 @@
 Network a is the row, whose inverted images are looked at; network b the column. Factors of rows that compare two
 networks: ``images`` (``inverted``, ``targets``), ``seeds`` (what the inversion starts from; ``none`` on targets),
 ``control`` (``none``, or ``shuffled``: images of the one network against other images of the other), ``pair`` and
-``training`` (see `inversion_roles`), ``eps_a``, ``eps_b``, ``same_eps``, ``architecture_a``, ``architecture_b``.
-Intervals are of a bootstrap over the pairs of images; those of ``shuffled`` rows are of the permutations. Quantities:
+``training`` (see `inversion_roles`), ``eps_a``, ``eps_b``, ``same_eps``. Intervals are of a bootstrap over the pairs of
+images; those of ``shuffled`` rows are of the permutations. Quantities:
 
 ``cka``, ``deconfounded_cka``, ``procrustes``
     Linear CKA of all images at once (estimators ``published``, ``unbiased``); deconfounded by the images; the

@@ -94,7 +94,5 @@ def pair_condition(a: Role, b: Role, **factors: str) -> str:
         eps_a=a.eps,
         eps_b=b.eps,
         same_eps="yes" if a.eps == b.eps else "no",
-        architecture_a=a.architecture,
-        architecture_b=b.architecture,
         **factors,
     )

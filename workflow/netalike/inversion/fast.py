@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netalike.inversion.descent import Batch, Best, Matching, Settings, project
+from netalike.inversion.descent import Batch, Best, Matching, Settings, project, unit_gradients
 
 SHARE = 0.3
 """Of the published iterations, as many as the fast mode takes at most."""
-RATE, FIRST, SECOND = 0.015, 0.9, 0.99
-"""Adam's step at the start in pixels, and the decay of its two averages."""
+STRIDE, HELD = 1.5, 0.25
+"""How long the first steps are, in published steps, and for which share of the iterations they stay so long."""
+FIRST, SECOND = 0.9, 0.99
+"""The decay of Adam's two averages."""
 _SMALLEST = 1e-12
 
 
@@ -35,9 +37,9 @@ def fast_descent(
     seeds : Tensor, shape (b, channels, height, width)
         In [0, 1].
     settings : Settings
-        `iterations` are those of the published algorithm; at most `fast_iterations` of them are taken. `step_size` and
-        `momentum` are the published algorithm's and have no part in this one. An image whose loss is at most
-        `tolerance` is finished and leaves the batch.
+        `iterations` are those of the published algorithm; at most `fast_iterations` of them are taken. `momentum` is
+        the published algorithm's and has no part in this one. An image whose loss is at most `tolerance` is finished
+        and leaves the batch.
     tick : callable, optional
         Called with the losses of the images that are not finished after each iteration.
 
@@ -47,8 +49,10 @@ def fast_descent(
 
     Notes
     -----
-    Adam (Kingma and Ba 2015) per pixel, with a step that falls to zero in a straight line, and the published
-    projection. Every image has a state of its own, so that its result does not depend on the rest of the batch.
+    The direction of each step is Adam's (Kingma and Ba 2015), its length is `STRIDE` published steps for the first
+    quarter of the iterations, and falls to zero in a straight line; then the published projection. Constants were
+    chosen on two trained networks (Tiny10, ResNet20 on CIFAR-10). Every image has averages of its own, so that its
+    result does not depend on the rest of the batch.
     """
     steps = fast_iterations(settings.iterations)
     images, done = _Images.begin(matching, seeds), _Done.begin(seeds, steps)
@@ -62,7 +66,8 @@ def fast_descent(
             images, gradients = images.keep(going), gradients[going]
             if not len(images.rows):
                 break
-        images.move(gradients, step + 1, 1 - step / steps, settings.eps)
+        length = STRIDE * settings.step_size * min(1.0, (1 - step / steps) / (1 - HELD))
+        images.move(gradients, step + 1, length, settings.eps)
         if tick is not None:
             tick(images.best.losses)
     if len(images.rows):
@@ -92,12 +97,12 @@ class _Images:
         averages = (self.first[kept], self.second[kept])
         return _Images(rows, x, seeds, *averages, self.best.take(kept), self.matching.take(kept))
 
-    def move(self, gradients: Tensor, step: int, share: float, eps: float) -> None:
+    def move(self, gradients: Tensor, step: int, length: float, eps: float) -> None:
         self.first = FIRST * self.first + (1 - FIRST) * gradients
         self.second = SECOND * self.second + (1 - SECOND) * gradients**2
         mean = self.first / (1 - FIRST**step)
         spread = (self.second / (1 - SECOND**step)).sqrt() + _SMALLEST
-        self.x = project(self.x - RATE * share * mean / spread, self.seeds, eps)
+        self.x = project(self.x - length * unit_gradients(mean / spread), self.seeds, eps)
 
 
 @dataclass

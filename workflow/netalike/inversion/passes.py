@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from netalike.errors import NetalikeError, ShapeError, unknown_name
-from netalike.inversion.batch_norm import short_backward
+from netalike.inversion.batch_norm import exact
 from netalike.inversion.folding import folded
 from netalike.networks.layer_table import first_tensor
 from netalike.networks.running import eval_mode
@@ -113,10 +113,10 @@ def representing(
         )
     with eval_mode(model), _without_parameter_gradients(model), _stopping(model, place) as run:
         if fold:
-            with folded(model, run, example, spared=None if place.before else place.module) as fast:
+            with folded(model, run, example) as fast:
                 yield fast
         else:
-            with short_backward(model):
+            with exact(model, run, example):
                 yield run
 
 

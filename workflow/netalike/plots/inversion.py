@@ -16,6 +16,7 @@ from netalike.experiments.inversion_published import INVERTED, NETWORKS, TARGETS
 from netalike.plots.inversion_rows import (
     SEED_WORDS,
     UNTRAINED_EPS,
+    architectures_of,
     eps_levels,
     eps_looks,
     eps_word,
@@ -69,7 +70,8 @@ def inversion_similarity(rows: pd.DataFrame) -> Figure:
     seeds = first_seeds(rows)
     found = pair_rows(rows[rows["estimator"] == "published"], "cka", seeds)
     require(found, "inversion_similarity", "rows of cka, published, on targets and on inverted images")
-    labels = network_labels(found)
+    trained_against = dict(zip(found["network_a"], found["eps_a"], strict=True))
+    labels = network_labels(trained_against, architectures_of(rows))
     matrices = {name: _matrix(found[found["images"] == name], labels) for name in _SETS}
     undefined = "; grey: undefined" if found["value"].isna().any() else ""
     notes = [f"{SEED_WORDS[seeds]}; rows from bottom to top, as published{undefined}"]
@@ -121,6 +123,7 @@ def inversion_robustness(rows: pd.DataFrame) -> Figure:
     means = means[means["seeds"].isin(["none", seeds])]
     single = pair_rows(rows, [quantity for quantity, _ in _MEASURES], seeds)
     single = single[(single["pair"] == "other_architecture") & (single["same_eps"] == "yes")]
+    single = single.assign(architecture_a=single["network_a"].replace(architectures_of(rows)))
     shown = [
         key for key in _MEASURES if ((means["quantity"] == f"mean_{key[0]}") & (means["estimator"] == key[1])).any()
     ]

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from netalike.plots.inversion_rows import (
     SEED_WORDS,
     architecture_word,
+    architectures_of,
     eps_levels,
     eps_looks,
     network_labels,
@@ -46,12 +47,12 @@ def inversion_losses(rows: pd.DataFrame) -> Figure:
     """
     curves = with_factors(rows[rows["quantity"] == "inversion_loss_curve"], "seeds", "eps")
     curves = curves[(curves["estimator"] == "best") & curves["value"].notna()]
-    final = with_factors(rows[rows["quantity"] == "inversion_loss"], "seeds", "eps", "statistic", "architecture")
+    final = with_factors(rows[rows["quantity"] == "inversion_loss"], "seeds", "eps", "statistic")
     final = final[final["value"].notna()]
     require(curves, "inversion_losses", "rows of inversion_loss_curve")
     require(final, "inversion_losses", "rows of inversion_loss")
     kinds = [kind for kind in SEED_WORDS if kind in set(curves["seeds"])]
-    looks, labels = eps_looks(curves["eps"]), _labels(final)
+    looks, labels = eps_looks(curves["eps"]), _labels(final, architectures_of(rows))
     width = max(3.6, 0.14 * len(labels) + 0.9)
     figure, axes = new_figure(max(6.0, width * len(kinds)), 6.6, rows=2, columns=len(kinds))
     for i, kind in enumerate(kinds):
@@ -116,7 +117,7 @@ def inversion_accuracy(rows: pd.DataFrame) -> Figure:
 
 def _accuracy_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Networks by sizes of the attack, in per cent."""
-    labels = network_labels(rows.assign(architecture_a=rows["architecture"], eps_a=rows["eps"]))
+    labels = network_labels(dict(zip(rows["network_a"], rows["eps"], strict=True)), architectures_of(rows))
     sizes = sorted(set(rows["eps_test"]), key=float)
     table = rows.pivot_table(index="network_a", columns="eps_test", values="value").reindex(list(labels))[sizes]
     return (100 * table.set_axis(list(labels.values()))).rename(columns={"0": "none"})
@@ -133,14 +134,10 @@ def _draw_table(ax: Axes, table: pd.DataFrame) -> None:
     ax.set(xlabel="size of the attack", ylabel="", title="Accuracy (%)")
 
 
-def _labels(final: pd.DataFrame) -> dict[str, str]:
-    named = final.assign(architecture_a=final["architecture"], eps_a=final["eps"])
-    labels = network_labels(named)
-    # the colour says how a network was trained; several seeds stay apart
-    words = {
-        name: architecture_word(found) for name, found in zip(named["network_a"], named["architecture"], strict=True)
-    }
-    return {name: words[name] for name in labels}
+def _labels(final: pd.DataFrame, architectures: Mapping[str, str]) -> dict[str, str]:
+    """Networks by training, in words: the colour says how one was trained."""
+    labels = network_labels(dict(zip(final["network_a"], final["eps"], strict=True)), architectures)
+    return {name: architecture_word(architectures.get(name, name)) for name in labels}
 
 
 def _draw_curves(ax: Axes, curves: pd.DataFrame, looks: Mapping[str, Look]) -> None:

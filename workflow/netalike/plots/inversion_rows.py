@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,28 +62,33 @@ def eps_looks(found: Iterable[str]) -> dict[str, Look]:
     return looks
 
 
-def network_labels(rows: pd.DataFrame) -> dict[str, str]:
+def architectures_of(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the architecture of each network, from rows that say it: those of accuracies."""
+    told = rows[rows["quantity"].isin(["accuracy", "target_accuracy"])].drop_duplicates("network_a")
+    found = with_factors(told, "architecture")
+    return dict(zip(found["network_a"], found["architecture"], strict=True))
+
+
+def network_labels(networks: Mapping[str, str], architectures: Mapping[str, str]) -> dict[str, str]:
     """Name networks by architecture and training, with the seed where several have the same name.
 
     Parameters
     ----------
-    rows : DataFrame
-        With `network_a` and the factors `architecture_a`, `eps_a` as columns.
+    networks : mapping of network to str
+        What each was trained against, as `eps_word` takes it.
+    architectures : mapping of network to str
+        A network that is not there keeps its own name.
 
     Returns
     -------
     dict of network to str
-        By training, then in the order of the rows.
+        By training, then in the order given.
     """
-    facts = rows.drop_duplicates("network_a")[["network_a", "architecture_a", "eps_a"]]
-    order = {eps: i for i, eps in enumerate(eps_levels(facts["eps_a"]))}
-    facts = facts.iloc[np.argsort([order[eps] for eps in facts["eps_a"]], kind="stable")]
-    labels = {
-        name: f"{architecture_word(architecture)}, {eps_word(eps)}"
-        for name, architecture, eps in facts.itertuples(index=False)
-    }
-    if set(facts["eps_a"]) == {"0"}:
-        labels = {name: label.removesuffix(", standard") for name, label in labels.items()}
+    order = {eps: i for i, eps in enumerate(eps_levels(networks.values()))}
+    labels = {}
+    for name in sorted(networks, key=lambda name: order[networks[name]]):
+        words = architecture_word(architectures.get(name, base_network(name)))
+        labels[name] = words if set(order) == {"0"} else f"{words}, {eps_word(networks[name])}"
     shared = {label for label in labels.values() if list(labels.values()).count(label) > 1}
     return {name: f"{label} {_seed_of(name)}" if label in shared else label for name, label in labels.items()}
 
@@ -107,7 +112,7 @@ def pair_rows(rows: pd.DataFrame, quantity: str | Sequence[str], seeds: str = "o
         With the factors as columns; without those of shuffled images.
     """
     wanted = [quantity] if isinstance(quantity, str) else list(quantity)
-    names = ("images", "seeds", "control", "pair", "eps_a", "eps_b", "same_eps", "architecture_a", "architecture_b")
+    names = ("images", "seeds", "control", "pair", "eps_a", "eps_b", "same_eps")
     found = with_factors(rows[rows["quantity"].isin(wanted)], *names)
     return found[found["seeds"].isin(["none", seeds]) & (found["control"] == "none")]
 
