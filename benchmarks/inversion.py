@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,6 +31,7 @@ PARTS = ("step", "fast")
 ARCHITECTURES = ("tiny10", "resnet20_w1")
 STEP, MOMENTUM, EPS, BATCH = 1 / 8, 0.9, 1000.0, 32
 EQUAL_AFTER, EQUAL_WITHIN = 40, 0.005
+TIMED = 100
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Work:
     def model(self) -> nn.Module:
         return inversion.Normalised(self.network, self.mean, self.std)
 
-    def ours(self, mode: str, iterations: int) -> Tensor:
-        options = {"mode": mode, "iterations": iterations, "batch_size": BATCH}
+    def ours(self, mode: str, iterations: int, exact: bool = True) -> Tensor:
+        options = {"mode": mode, "iterations": iterations, "batch_size": BATCH, "exact": exact}
         return inversion.invert_images(self.model, self.seeds, self.targets, **options).images
 
     def theirs(self, iterations: int) -> Tensor:
@@ -131,21 +133,23 @@ def attacked(task: Work, seeds: Tensor, targets: Tensor, iterations: int) -> Ten
 
 
 def step(task: Work, repeats: int) -> list[Row]:
-    """Time per iteration of the published mode, and how far the images are apart."""
-    label = f"{task.name}, {len(task.seeds)} pairs, published mode"
-    found: dict[str, Tensor] = {}
+    """Time per iteration of the published mode, and how far the images are apart.
 
-    def ours() -> None:
-        found["ours"] = task.ours("published", EQUAL_AFTER)
-
-    def theirs() -> None:
-        found["theirs"] = task.theirs(EQUAL_AFTER)
-
-    row = paired(label, PEER, ours, theirs, asked=1.6, repeats=repeats)
-    each = EQUAL_AFTER * -(-len(task.seeds) // BATCH)
-    per_step = replace(row, figure="time per iteration and batch", ours=row.ours / each, theirs=row.theirs / each)
-    gap = float((found["ours"] - found["theirs"]).abs().max())
-    return [per_step, difference(f"{label}, pixels after {EQUAL_AFTER} iterations", PEER, gap, EQUAL_WITHIN)]
+    With batch norm folded there is another rounding, which ReLUs near their kinks make visible in a few images; the
+    Attacker in single and in double precision is as far from itself.  No limit is asked of that row.
+    """
+    reference = task.theirs(EQUAL_AFTER)
+    rows = []
+    for exact in (True, False):
+        label = f"{task.name}, {len(task.seeds)} pairs, published mode" + ("" if exact else ", batch norm folded")
+        ours, theirs = partial(task.ours, "published", TIMED, exact), partial(task.theirs, TIMED)
+        row = paired(label, PEER, ours, theirs, asked=1.6, repeats=repeats)
+        each = TIMED * -(-len(task.seeds) // BATCH)
+        rows.append(replace(row, figure="time per iteration and batch", ours=row.ours / each, theirs=row.theirs / each))
+        gap = float((task.ours("published", EQUAL_AFTER, exact) - reference).abs().max())
+        apart = difference(f"{label}, pixels after {EQUAL_AFTER} iterations", PEER, gap, EQUAL_WITHIN)
+        rows.append(apart if exact else replace(apart, asked=None))
+    return rows
 
 
 def fast(task: Work, iterations: int, repeats: int) -> list[Row]:

@@ -33,10 +33,11 @@ MEASURED = "results/inversion/inversion_small/measurements.parquet"
 
 def test_the_paper_is_a_target(snakemake):
     jobs = planned(snakemake, "inversion", *small())
-    assert jobs["compare_inverted"] >= 1
+    without = planned(snakemake, "inversion", "--config", "inversion={inversions: {digits: null, small: null}}")
+    assert not {name for name in without if "inver" in name} - {"inversion"}
     names = ("similarity", "published", "gallery", "robustness", "asymmetry", "losses", "accuracy")
-    drawn = {name for name in jobs if name.startswith("plot_inversion")}
-    assert {name for name in names if any(f"inversion_{name}" in one for one in drawn)} == set(names)
+    drawn = {name: count for name, count in jobs.items() if name.startswith("plot_")}
+    assert drawn == {f"plot_inversion_{name}": jobs["compare_inverted"] for name in names}
 
 
 def test_a_network_is_a_job(snakemake):

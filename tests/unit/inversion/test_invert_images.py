@@ -97,14 +97,14 @@ def test_I12_the_first_steps_are_a_tenth_as_long_and_none_is_longer_than_the_ste
 
 def test_the_best_so_far_never_rises_and_the_last_iterate_may_be_worse():
     model, seeds, targets = Small(), images(), images(seed=1)
-    best = inversion.invert_images(model, seeds, targets, iterations=80)
-    last = inversion.invert_images(model, seeds, targets, iterations=80, use_best=False)
+    best = inversion.invert_images(model, seeds, targets, iterations=200)
+    last = inversion.invert_images(model, seeds, targets, iterations=200, use_best=False)
     curve = best.curve
-    assert curve.losses.shape == (81, 6)
+    assert curve.losses.shape == (201, 6)
     assert (np.diff(np.minimum.accumulate(curve.losses, 0), axis=0) <= 0).all()
     assert (np.diff(curve.best_mean) <= 0).all()
     assert (np.diff(curve.best_quantiles, axis=1) <= 0).all()
-    assert (np.diff(curve.mean) > 0).any()  # constant steps go up and down
+    assert (np.diff(curve.losses, axis=0) > 0).any(0).all()  # constant steps go up and down
     assert best.losses == pytest.approx(curve.losses.min(0))
     assert last.losses == pytest.approx(curve.losses[-1])
     assert (last.losses >= best.losses).all()
@@ -114,7 +114,7 @@ def test_the_best_so_far_never_rises_and_the_last_iterate_may_be_worse():
 def test_losses_belong_to_the_images_that_are_returned():
     model, seeds, targets = Small(), images(), images(seed=1)
     for mode in ("published", "fast"):
-        found = inversion.invert_images(model, seeds, targets, iterations=50, mode=mode)
+        found = inversion.invert_images(model, seeds, targets, iterations=200, mode=mode)
         reps, wanted = (inversion.represent(model, part) for part in (found.images, targets))
         losses = ((reps - wanted).norm(dim=1) / wanted.norm(dim=1)).numpy()
         assert found.losses == pytest.approx(losses, abs=1e-4)
@@ -275,11 +275,14 @@ def test_a_checkpoint_of_another_inversion_is_refused(tmp_path):
 
 
 def test_fast_mode_takes_fewer_steps_to_a_smaller_loss():
-    model = networks.build("tiny10", channels=1, seed=0)
-    seeds, targets = images(4, 32), images(4, 32, seed=1) ** 2
-    published = inversion.invert_images(model, seeds, targets, iterations=100)
-    fast = inversion.invert_images(model, seeds, targets, iterations=100, mode="fast")
-    assert fast.iterations.max() == fast_iterations(100) <= 33
+    model, seeds, targets = networks.build("tiny10", channels=1, seed=0), images(4, 32), images(4, 32, seed=1)
+    with torch.no_grad():
+        for _ in range(30):  # batch norm of these images, so that they are far apart
+            model.train()(torch.cat([seeds, targets]))
+    published = inversion.invert_images(model, seeds, targets, iterations=300)
+    fast = inversion.invert_images(model, seeds, targets, iterations=300, mode="fast")
+    assert fast.iterations.max() == fast_iterations(300) == 90
+    assert [fast_iterations(count) for count in (20, 150, 400, 2000)] == [20, 60, 120, 600]
     assert np.median(fast.losses) < np.median(published.losses)
 
 
@@ -288,10 +291,10 @@ def test_fast_mode_drops_images_at_the_tolerance():
     targets[2] = seeds[2]  # finished at once
     sizes = []
     model.pool.register_forward_hook(lambda _m, inputs, _o: sizes.append(len(inputs[0])))
-    found = inversion.invert_images(model, seeds, targets, iterations=300, mode="fast", tolerance=0.05)
+    found = inversion.invert_images(model, seeds, targets, iterations=300, mode="fast", tolerance=0.02)
     assert found.iterations[2] == 0
-    assert (found.losses <= 0.05).sum() >= 4
-    assert (found.iterations[found.losses <= 0.05] < 90).all()
+    assert (found.losses <= 0.02).sum() >= 4
+    assert (found.iterations[found.losses <= 0.02] < 90).all()
     assert 5 in sizes
     curve = found.curve.losses
     assert curve.shape == (91, 6)

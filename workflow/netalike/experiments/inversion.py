@@ -35,10 +35,10 @@ from netalike.comparison import Member, untrained_name
 from netalike.data import ImageSet
 from netalike.errors import NetalikeError, unknown_name
 from netalike.evidence.measurements import OK, condition
-from netalike.inversion import Inversion, inversion_pairs, invert_images, noise_seeds
+from netalike.inversion import Inversion, Normalised, inversion_pairs, invert_images, noise_seeds
 from netalike.measures.panel import UNTRAINED
 from netalike.networks.checkpoint import write_atomically
-from netalike.networks.pixels import PixelNetwork, pixel_network, pixels
+from netalike.networks.pixels import pixels
 from netalike.training.adversarial import robust_accuracy
 
 Row = dict[str, Any]
@@ -97,6 +97,13 @@ def _twinned(study: Mapping[str, Any], eps: Mapping[str, float]) -> set[str]:
 def architecture_of(member: Member) -> str:
     """Return the name of a network's architecture."""
     return str(getattr(member.model, "architecture", type(member.model).__name__))
+
+
+def on_pixels(member: Member, images: ImageSet) -> Normalised:
+    """Put the normalisation of a data set in front of a network, whose layers keep their names."""
+    assert images.spec.mean is not None, "a loaded data set"
+    assert images.spec.std is not None, "a loaded data set"
+    return Normalised(member.model, images.spec.mean, images.spec.std)
 
 
 def eps_text(name: str, eps: Mapping[str, float]) -> str:
@@ -207,7 +214,7 @@ def invert_network(
     ``6 images x attack_steps`` times for each attack.
     """
     own_eps = eps_text(member.name, eps or {member.name: 0.0})
-    network = pixel_network(member.model, images.spec)
+    network = on_pixels(member, images)
     rows: list[Row] = []
     inverted: dict[str, Tensor] = {}
     for kind in study["seed_images"]:
@@ -294,7 +301,7 @@ def _curve_rows(found: Inversion, words: str) -> Iterator[Row]:
 
 
 def _accuracy_rows(
-    network: PixelNetwork, images: ImageSet, study: Mapping[str, Any], factors: Mapping[str, str]
+    network: Normalised, images: ImageSet, study: Mapping[str, Any], factors: Mapping[str, str]
 ) -> Iterator[Row]:
     attacked, n = pixels(images), len(images)
     clean = 0.0

@@ -37,7 +37,7 @@ from torch import Tensor
 from netalike.comparison import Member
 from netalike.data import ImageSet
 from netalike.errors import ShapeError, unknown_name
-from netalike.experiments.inversion import Pairs, pairs_of
+from netalike.experiments.inversion import Pairs, on_pixels, pairs_of
 from netalike.experiments.inversion_behaviour import Behaviour, heads_of
 from netalike.experiments.inversion_pictures import Gallery
 from netalike.experiments.inversion_roles import Role, pair_condition, roles_of
@@ -45,7 +45,7 @@ from netalike.experiments.inversion_summaries import summary_rows, with_interval
 from netalike.inversion import MEASURES, represent, representation_layer
 from netalike.inversion.comparing import PUBLISHED, UNBIASED, OneSet, Prepared
 from netalike.inversion.resampling import image_weights
-from netalike.networks.pixels import pixel_network, pixels
+from netalike.networks.pixels import pixels
 from netalike.progress import progress as progress_bar
 
 Row = dict[str, Any]
@@ -193,7 +193,7 @@ class _Run:
         self.device, self.batch_size = device, max(int(study["batch_size"]), 64)
         pairs = pairs_of(images, study, study["seed_images"][0])
         self.target_images, self.n = pairs.targets, len(pairs.targets)
-        self.networks = {member.name: pixel_network(member.model, images.spec) for member in members}
+        self.networks = {member.name: on_pixels(member, images) for member in members}
         for network in self.networks.values():
             network.to(device or "cpu")
         self.layers = {name: representation_layer(one, pairs.targets) for name, one in self.networks.items()}

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Array: TypeAlias = "Floats | Tensor"
+# Numbers that are looked at at a time.
+_BLOCK = 2_000_000
 ArrayT = TypeVar("ArrayT", bound="Floats | Tensor")
 
 
@@ -68,13 +70,19 @@ def finite(array: object, name: str, shape: str) -> Floats:
     fits = fits and all(sizes.setdefault(axis, size) == size for axis, size in zip(axes, numbers.shape, strict=True))
     if not fits or 0 in numbers.shape:
         raise ShapeError(f"{name}: expected shape ({', '.join(axes)}), none of it empty; got {numbers.shape}.")
-    if not np.isfinite(numbers).all():
+    if not _all_finite(numbers):
         first = tuple(int(i) for i in np.argwhere(~np.isfinite(numbers))[0])
         raise NetalikeError(
             f"{name}: the entry {first} is {numbers[first]}, expected finite numbers. "
             "Look for an overflow in the network or its inputs."
         )
     return numbers
+
+
+def _all_finite(numbers: Floats) -> bool:
+    """Say whether all entries are finite, row by row of the first axis where a mask of all would be large."""
+    size = max(1, _BLOCK * len(numbers) // numbers.size)
+    return all(np.isfinite(numbers[start : start + size]).all() for start in range(0, len(numbers), size))
 
 
 def as_gradients(gradients: object, name: str = "gradients") -> Floats:

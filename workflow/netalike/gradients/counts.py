@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from netalike.errors import NetalikeError, ShapeError
 from netalike.gradients.arrays import Array, ArrayT, Floats, finite, like, to_numpy
 
+# Numbers of a block of rows.
+_BLOCK = 2_000_000
 # Of the published code.
 EXPONENTS = (2.0, 3.0, 4.0)
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.925, 0.95, 0.975, 0.99)
@@ -63,13 +65,45 @@ def less_soft_counts(K: ArrayT, exponents: Sequence[float] = EXPONENTS, include_
     NetalikeError
         If an exponent is not above 0, or K is not finite.
     """
+    check_exponents(exponents)
+    similarities = _square(K)
+    blocks = [
+        less_soft_counts_of_rows(
+            similarities[rows], exponents, None if include_self else np.arange(rows.start, rows.stop)
+        )
+        for rows in row_blocks(similarities.shape)
+    ]
+    return like(np.concatenate(blocks, axis=1), K)
+
+
+def less_soft_counts_of_rows(
+    rows: Floats, exponents: Sequence[float], left_out: NDArray[np.int64] | None = None
+) -> Floats:
+    """Count as `less_soft_counts`, for some samples.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (s, n)
+        Similarities of s samples with all.
+    exponents : sequence of float
+    left_out : ndarray of int, shape (s,), optional
+        A column of each row that is not counted.
+
+    Returns
+    -------
+    ndarray, shape (len(exponents), s)
+    """
+    positive = np.clip(rows, 0, None)
+    if left_out is not None:
+        positive[np.arange(len(rows)), left_out] = 0
+    return np.stack([(positive**m).sum(1) for m in exponents])
+
+
+def check_exponents(exponents: Sequence[float]) -> None:
+    """Raise `NetalikeError` unless each exponent of a less soft count is above 0."""
     bad = [m for m in exponents if not m > 0]
     if bad:
         raise NetalikeError(f"less soft counts need exponents above 0, got {bad[0]}.")
-    positive = np.clip(_square(K), 0, None)
-    own = positive.diagonal()
-    counts = [(positive**m).sum(1) - (0 if include_self else own**m) for m in exponents]
-    return like(np.stack(counts), K)
 
 
 def hard_counts(K: ArrayT, thresholds: Sequence[float] = THRESHOLDS, include_self: bool = True) -> ArrayT:
@@ -93,9 +127,35 @@ def hard_counts(K: ArrayT, thresholds: Sequence[float] = THRESHOLDS, include_sel
         If K is not square, or not finite.
     """
     similarities = _square(K)
-    own = similarities.diagonal()
-    counts = [(similarities > t).sum(1) - (0 if include_self else own > t) for t in thresholds]
-    return like(np.stack(counts).astype(np.int64), K)
+    blocks = [
+        hard_counts_of_rows(similarities[rows], thresholds, None if include_self else np.arange(rows.start, rows.stop))
+        for rows in row_blocks(similarities.shape)
+    ]
+    return like(np.concatenate(blocks, axis=1), K)
+
+
+def hard_counts_of_rows(
+    rows: Floats, thresholds: Sequence[float], left_out: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Count as `hard_counts`, for some samples.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (s, n)
+        Similarities of s samples with all.
+    thresholds : sequence of float
+    left_out : ndarray of int, shape (s,), optional
+        A column of each row that is not counted.
+
+    Returns
+    -------
+    ndarray of int64, shape (len(thresholds), s)
+    """
+    counts = np.stack([np.count_nonzero(rows > t, axis=1) for t in thresholds])
+    if left_out is not None:
+        own = rows[np.arange(len(rows)), left_out]
+        counts -= own > np.asarray(thresholds)[:, None]
+    return counts.astype(np.int64, copy=False)
 
 
 def nearest(K: ArrayT, k: int, include_self: bool = False) -> tuple[ArrayT, ArrayT]:
@@ -151,11 +211,30 @@ def nearest_columns(
     available = rows.shape[1] - (left_out is not None)
     if not 1 <= k <= available:
         raise NetalikeError(f"{k} nearest neighbours of {available} candidates: choose a k from 1 to {available}.")
-    keys = -rows
-    if left_out is not None:
-        keys[np.arange(len(rows)), left_out] = np.inf
-    indices = np.argsort(keys, axis=1, kind="stable")[:, :k].astype(np.int64)
+    indices = np.empty((len(rows), k), np.int64)
+    for part in row_blocks(rows.shape):
+        keys = -rows[part]
+        if left_out is not None:
+            keys[np.arange(len(keys)), left_out[part]] = np.inf
+        indices[part] = _smallest(keys, k)
     return indices, np.take_along_axis(rows, indices, axis=1)
+
+
+def _smallest(keys: Floats, k: int) -> NDArray[np.int64]:
+    """Return the columns of the k smallest entries of each row, in their order, ties by column; (s, k)."""
+    last = np.partition(keys, k - 1, axis=1)[:, k - 1 : k]
+    below, ties = keys < last, keys == last
+    chosen = below | (ties & (np.cumsum(ties, axis=1) <= k - below.sum(1, keepdims=True)))
+    columns = np.nonzero(chosen)[1].reshape(len(keys), k)
+    order = np.argsort(np.take_along_axis(keys, columns, axis=1), axis=1, kind="stable")
+    return np.asarray(np.take_along_axis(columns, order, axis=1))
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Split the rows of a matrix (s, n) into blocks of a few million numbers, so that copies of a block are small."""
+    size = max(1, _BLOCK // max(1, shape[1]))
+    for start in range(0, shape[0], size):
+        yield slice(start, min(start + size, shape[0]))
 
 
 def nearest_to_values(values: Array, targets: Sequence[float] | Floats) -> NDArray[np.int64]:

@@ -15,7 +15,15 @@ from tqdm import tqdm
 from netalike.errors import NetalikeError, unknown_name
 from netalike.gradients.arrays import Floats
 from netalike.gradients.blocks import check_indices
-from netalike.gradients.counts import EXPONENTS, THRESHOLDS, hard_counts, less_soft_counts, nearest_columns
+from netalike.gradients.counts import (
+    EXPONENTS,
+    THRESHOLDS,
+    check_exponents,
+    hard_counts_of_rows,
+    less_soft_counts_of_rows,
+    nearest_columns,
+    row_blocks,
+)
 from netalike.gradients.factors import Factors
 from netalike.gradients.inputs import InputsLike, OutputsLike
 from netalike.gradients.kernel import SCALARS, scalar
@@ -70,7 +78,7 @@ class GradientKernel:
     def soft_counts(self) -> Floats:
         """Soft number of neighbours of each sample, itself included, shape (n,); O(n p) for ``trace``, no kernel."""
         if self.kind != "trace":
-            return np.asarray(self.kernel.sum(1))
+            return np.concatenate([rows.sum(1) for _, rows in self._rows()])
         counts = streamed(self.products, None, True, self.memory_gb, self.shown)
         return np.asarray(counts.cpu().numpy())
 
@@ -87,8 +95,8 @@ class GradientKernel:
             needed = self.n**2 * self._itemsize / 1e9
             raise NetalikeError(
                 f"the kernel of {self.n} samples takes {needed:.2g} GB, more than half of the limit of "
-                f"{self.memory_gb:.2g} GB. Use .soft_counts, .nearest(k) or .similarities_to(indices), which do not "
-                f"hold it, fewer samples, or memory_gb={2 * needed:.2g}."
+                f"{self.memory_gb:.2g} GB. Use .soft_counts, .hard_counts(), .nearest(k) or .similarities_to(indices), "
+                f"which do not hold it, fewer samples, or memory_gb={2 * needed:.2g}."
             )
         result = np.empty((self.n, self.n), np.float32 if self._itemsize == 4 else np.float64)
         bar: tqdm[None]
@@ -125,13 +133,8 @@ class GradientKernel:
         if "kernel" in self.__dict__:
             return np.asarray(self.kernel[wanted])
         rows = np.empty((len(wanted), self.n), np.float32 if self._itemsize == 4 else np.float64)
-        bar: tqdm[None]
-        with progress([], "similarities", total=len(wanted), shown=self.shown, unit="sample") as bar:
-            for first in range(0, len(wanted), self._group):
-                group = wanted[first : first + self._group]
-                for start, block in self._blocks(group):
-                    rows[first : first + len(group), start : start + block.shape[1]] = block
-                bar.update(len(group))
+        for first, group in self._groups(wanted):
+            self._fill(rows[first : first + len(group)], group)
         return rows
 
     def nearest(self, k: int, include_self: bool = False) -> tuple[NDArray[np.int64], Floats]:
@@ -155,21 +158,51 @@ class GradientKernel:
             If there are not so many other samples.
         """
         nearest_columns(np.zeros((1, self.n)), k, None if include_self else np.zeros(1, np.int64))  # checks k
-        found = []
-        if self._fits:
-            _ = self.kernel  # symmetric: half the work of its rows
-        for start in range(0, self.n, self._group):
-            own = np.arange(start, min(start + self._group, self.n))
-            found.append(nearest_columns(self.similarities_to(own), k, None if include_self else own))
+        found = [nearest_columns(rows, k, None if include_self else own) for own, rows in self._rows()]
         return np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
 
-    def hard_counts(self, thresholds: Sequence[float] = THRESHOLDS, include_self: bool = True) -> Floats:
-        """Count the neighbours above each threshold, shape (thresholds, n); see `netalike.gradients.hard_counts`."""
-        return hard_counts(self.kernel, thresholds, include_self)
+    def hard_counts(self, thresholds: Sequence[float] = THRESHOLDS, include_self: bool = True) -> NDArray[np.int64]:
+        """Count the neighbours above each threshold, shape (thresholds, n), without holding the kernel.
+
+        See `netalike.gradients.hard_counts`.
+        """
+        counts = [hard_counts_of_rows(rows, thresholds, None if include_self else own) for own, rows in self._rows()]
+        return np.concatenate(counts, axis=1)
 
     def less_soft_counts(self, exponents: Sequence[float] = EXPONENTS, include_self: bool = True) -> Floats:
-        """Count with powers, shape (exponents, n); see `netalike.gradients.less_soft_counts`."""
-        return less_soft_counts(self.kernel, exponents, include_self)
+        """Count with powers, shape (exponents, n), without holding the kernel.
+
+        See `netalike.gradients.less_soft_counts`.
+        """
+        check_exponents(exponents)
+        counts = [
+            less_soft_counts_of_rows(rows, exponents, None if include_self else own) for own, rows in self._rows()
+        ]
+        return np.concatenate(counts, axis=1)
+
+    def _rows(self) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+        """Iterate over (samples, their similarities with all): views of the kernel where it fits, else computed."""
+        if self._fits:  # symmetric: half the work of its rows
+            for part in row_blocks((self.n, self.n)):
+                yield np.arange(part.start, part.stop), self.kernel[part]
+            return
+        for _, group in self._groups(np.arange(self.n)):
+            rows = np.empty((len(group), self.n), np.float32 if self._itemsize == 4 else np.float64)
+            self._fill(rows, group)
+            yield group, rows
+
+    def _groups(self, samples: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Split samples into groups that fit in the limit: (position of the first, samples); shows how far it is."""
+        bar: tqdm[None]
+        with progress([], "similarities", total=len(samples), shown=self.shown, unit="sample") as bar:
+            for first in range(0, len(samples), self._group):
+                group = samples[first : first + self._group]
+                yield first, group
+                bar.update(len(group))
+
+    def _fill(self, rows: Floats, group: NDArray[np.int64]) -> None:
+        for start, block in self._blocks(group):
+            rows[:, start : start + block.shape[1]] = block
 
     @property
     def _itemsize(self) -> int:

@@ -21,7 +21,7 @@ class Settings:
 
     Attributes
     ----------
-    step_size, momentum, eps, iterations, use_best, mode, tolerance
+    step_size, momentum, eps, iterations, use_best, mode, tolerance, exact
         As `invert_images` takes them.
     """
 
@@ -32,6 +32,7 @@ class Settings:
     use_best: bool = True
     mode: str = "published"
     tolerance: float = 0.0
+    exact: bool = True
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from netalike.inversion.descent import Batch, Best, Matching, Settings, project, unit_gradients
 
-SHARE = 0.3
-"""Of the published iterations, as many as the fast mode takes at most."""
+SHARE, FEWEST = 0.3, 60
+"""Of the published iterations, the share that the fast mode takes at most, and what it takes at least of a few."""
 STRIDE, HELD = 1.5, 0.25
 """How long the first steps are, in published steps, and for which share of the iterations they stay so long."""
 FIRST, SECOND = 0.9, 0.99
@@ -22,7 +22,7 @@ _SMALLEST = 1e-12
 
 def fast_iterations(iterations: int) -> int:
     """Say how many iterations the fast mode takes at most where the published algorithm takes so many."""
-    return math.ceil(SHARE * iterations)
+    return min(iterations, max(FEWEST, math.ceil(SHARE * iterations)))
 
 
 def fast_descent(

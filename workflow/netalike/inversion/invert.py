@@ -68,6 +68,7 @@ def invert_images(
     use_best: bool = True,
     mode: str = "published",
     tolerance: float = 1e-3,
+    exact: bool = True,
     checkpoint: Path | None = None,
     progress: bool | None = False,
     device: str | torch.device | None = None,
@@ -95,10 +96,15 @@ def invert_images(
     use_best : bool
         Return the best iterate of each image, and not the last.
     mode : {"published", "fast"}
-        ``published``: the exact update. ``fast``: at most 0.3 of the iterations, with an annealed step of another
-        optimiser, to about the same loss or a smaller one; images at the tolerance leave the batch.
+        ``published``: the exact update; on a CPU, from the same network and images, the images are those of
+        robustness's Attacker bit for bit. ``fast``: at most 0.3 of the iterations (or 60), with an annealed step of another
+        optimiser, to about the same median loss or a smaller one; images at the tolerance leave the batch.
     tolerance : float
         Of the fast mode: a relative loss at which an image is finished.
+    exact : bool
+        Of the published mode: compute representations and gradients as the model itself does, to the last bit. With
+        False, as always in the fast mode, batch norm is folded into the convolutions: 0.8 of the time (on a CPU), and
+        another rounding, which ReLUs near their kinks make visible in a few images.
     checkpoint : Path, optional
         A safetensors file, written after each batch (or less often, if that would take more than 5 % of the time).
         Where it exists, its batches are not done again; the result is the same, bit for bit.
@@ -128,7 +134,8 @@ def invert_images(
     Memory: one batch. A target that the network represents by zeros has no relative loss; its pair keeps the seed
     image, with a loss of NaN.
     """
-    settings = Settings(float(step_size), iterations, float(momentum), float(eps), use_best, mode, float(tolerance))
+    lengths = (float(step_size), iterations, float(momentum), float(eps))
+    settings = Settings(*lengths, use_best, mode, float(tolerance), exact and mode == "published")
     _check(seed_images, target_images, settings, batch_size)
     if device is not None:
         model.to(device)
@@ -137,7 +144,7 @@ def invert_images(
         checkpoint,
         {} if checkpoint is None else _identity(model, seed_images, target_images, settings, layer, batch_size),
     )
-    with representing(model, seed_images[:1], layer, fold=mode == "fast") as representation:
+    with representing(model, seed_images[:1], layer, fold=not settings.exact) as representation:
         batches = _batches(representation, seed_images, target_images, settings, batch_size, unfinished, progress)
     return _together(batches, layer)
 
