@@ -182,10 +182,11 @@ def test_a_limit_that_cannot_be_kept_is_refused(similarity):
 
 
 def test_all_pairs_are_compared_only_where_that_fits(tmp_path):
-    """Five tables of 4-byte numbers, in 1 GB: 7,071 images."""
+    """4-byte numbers, in half of 1 GB: 11,180 images."""
     room = similarity_cli._Room(1.0, similarity_cli.Backend.streaming, tmp_path, pairs=True)
-    assert room.holds_pairs(7071)
-    assert not room.holds_pairs(7072)
+    assert room.holds_pairs(11180)
+    assert not room.holds_pairs(11181)
+    assert not replace(room, backend=similarity_cli.Backend.memory).holds_pairs(11180)  # beside the gradients
     assert not replace(room, pairs=False).holds_pairs(10)
 
 

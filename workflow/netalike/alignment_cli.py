@@ -36,6 +36,7 @@ from netalike.errors import NetalikeError
 
 if TYPE_CHECKING:
     from netalike.experiments.given_activations import GivenActivations
+    from netalike.experiments.given_alignment import GivenAlignment
 
 
 class Method(StrEnum):
@@ -204,13 +205,12 @@ def align_command(
     """Align networks by a shared response, and measure what they share on held-out images."""
     asked = _Asked(files or [], network or [], layer or [], dataset, architecture, labels)
     asked.check(limit)
-    mode = _center(center, implementation)
     study = {
         "fit_share": _fit_share(held_out),
         "features": features,
         "method": method.value,
         "implementation": implementation.value,
-        "centers": (mode,),
+        "centers": (_center(center, implementation),),
         "iterations": iterations,
         "rsms": tuple(dict.fromkeys(kind.value for kind in rsm or (Rsm.pearson, Rsm.centred_kernel))),
         "z_score": z_score,
@@ -218,25 +218,12 @@ def align_command(
     }
     _use_threads(threads, bool(asked.networks))
     from netalike import alignment_output
-    from netalike.experiments.given_alignment import align_given, check_study
 
-    check_study(study, seed)
     alignment_output.refuse_a_file(out_dir)
     started = time.perf_counter()
-    try:
-        if asked.networks:
-            given = asked.record((split, data_root, limit), (max_units, seed, batch_size), device)
-        else:
-            given = asked.read(max_units, seed)
-        found = align_given(given, study, seed)
-    except KeyboardInterrupt:
-        typer.echo("stopped; nothing was written.", err=True)
-        raise typer.Exit(130) from None
-    told = alignment_output.facts(found, given)
-    settings = {**study, "center": mode, "held_out": held_out, "max_units": max_units, "seed": seed}
-    summary = {**told, **{key: value for key, value in settings.items() if key not in ("centers", "fit_share")}}
-    summary |= {"seconds": round(time.perf_counter() - started, 2)}
-    summary |= {"command": shlex.join(["netalike", *sys.argv[1:]]), "version": netalike.__version__}
+    found, told = asked.align(study, (split, data_root, limit), (max_units, seed, batch_size), device)
+    settings = {**study, "held_out": held_out, "max_units": max_units, "seed": seed}
+    summary = {**told, **_settings(settings), "seconds": round(time.perf_counter() - started, 2), **_origin()}
     names = alignment_output.write(out_dir, found, summary, save_aligned)
     if as_json:
         print_json({"out_dir": str(out_dir), **summary, "files": names})
@@ -274,6 +261,27 @@ class _Asked:
             if self.files and value is not None:
                 raise NetalikeError(f"{option} belongs to --network: activations in files are taken as they are.")
 
+    def align(
+        self,
+        study: Mapping[str, Any],
+        selection: tuple[str, Path, int | None],
+        sizes: tuple[int, int, int],
+        device: str,
+    ) -> tuple[GivenAlignment, dict[str, Any]]:
+        """Read or record the activations, align them, and say in numbers what was found."""
+        from netalike import alignment_output
+        from netalike.experiments.given_alignment import align_given, check_study
+
+        max_units, seed, _ = sizes
+        check_study(study, seed)
+        try:
+            given = self.record(selection, sizes, device) if self.networks else self.read(max_units, seed)
+            found = align_given(given, study, seed)
+        except KeyboardInterrupt:
+            typer.echo("stopped; nothing was written.", err=True)
+            raise typer.Exit(130) from None
+        return found, alignment_output.facts(found, given)
+
     def read(self, max_units: int, seed: int) -> list[GivenActivations]:
         """Read the files."""
         from netalike.activations.files import open_activations, read_labels
@@ -308,6 +316,15 @@ def _fit_share(held_out: float) -> float:
     if not 0 < held_out < 1:
         raise NetalikeError(f"--held-out {held_out:g}: expected a share between 0 and 1, such as 0.2.")
     return 1 - held_out
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as the options call them."""
+    return {"center": given["centers"][0], **{k: v for k, v in given.items() if k not in ("centers", "fit_share")}}
+
+
+def _origin() -> dict[str, str]:
+    return {"command": shlex.join(["netalike", *sys.argv[1:]]), "version": netalike.__version__}
 
 
 def _center(center: Center | None, implementation: Implementation) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from netalike.inversion_output import GivenPairs
 
 UNFINISHED = "unfinished.safetensors"
-_STEP_SIZE, _TOLERANCE = 0.125, 1e-3
+_TOLERANCE = 1e-3
 _NAMED = 8
 
 
@@ -99,12 +100,11 @@ Layer = Annotated[
     ),
 ]
 ModeChoice = Annotated[
-    Mode, typer.Option(help="The exact published steps; or at most 0.3 as many of a faster optimiser.")
+    Mode, typer.Option(help="The exact published steps; or about a third as many of another optimiser.")
 ]
 Iterations = Annotated[int, typer.Option(min=1, help="Of the published algorithm.")]
 StepSize = Annotated[
-    float | None,
-    typer.Option(help="Longest published step, L2 norm of pixels in [0, 1].", show_default=f"{_STEP_SIZE:g}"),
+    float, typer.Option(help="Longest published step, L2 norm of pixels in [0, 1]; fast ones grow and shrink with it.")
 ]
 Tolerance = Annotated[
     float | None,
@@ -131,7 +131,7 @@ def invert_command(
     layer: Layer = None,
     mode: ModeChoice = Mode.published,
     iterations: Iterations = 2000,
-    step_size: StepSize = None,
+    step_size: StepSize = 0.125,
     tolerance: Tolerance = None,
     batch_size: InversionBatch = 32,
     split: Split = "test",
@@ -190,23 +190,24 @@ class _Descent:
 
     mode: Mode
     iterations: int
-    step_size: float | None
+    step_size: float
     tolerance: float | None
     batch_size: int
 
     def check(self) -> None:
         """Refuse a setting of the other mode: it would change nothing."""
-        if self.mode is Mode.fast and self.step_size is not None:
-            raise NetalikeError("--step-size is of the published steps: leave it out, or use --mode published.")
         if self.mode is Mode.published and self.tolerance is not None:
             raise NetalikeError("--tolerance is of the fast mode: leave it out, or use --mode fast.")
 
     def told(self) -> dict[str, Any]:
         """Return the settings that count, for the summary."""
-        own: dict[str, Any] = {"tolerance": _or(self.tolerance, _TOLERANCE)}
-        if self.mode is Mode.published:
-            own = {"step_size": _or(self.step_size, _STEP_SIZE)}
-        return {"mode": self.mode.value, "iterations": self.iterations, **own, "batch_size": self.batch_size}
+        told = {"mode": self.mode.value, "iterations": self.iterations, "step_size": self.step_size}
+        own = {"tolerance": self._tolerance} if self.mode is Mode.fast else {}
+        return {**told, **own, "batch_size": self.batch_size}
+
+    @property
+    def _tolerance(self) -> float:
+        return _TOLERANCE if self.tolerance is None else self.tolerance
 
     def run(self, model: nn.Module, given: GivenPairs, layer: str, checkpoint: Path, resume: bool) -> Inversion:
         """Invert all pairs, or stop and keep the batches that are done."""
@@ -222,8 +223,8 @@ class _Descent:
                 layer=layer,
                 mode=self.mode.value,
                 iterations=self.iterations,
-                step_size=_or(self.step_size, _STEP_SIZE),
-                tolerance=_or(self.tolerance, _TOLERANCE),
+                step_size=self.step_size,
+                tolerance=self._tolerance,
                 batch_size=self.batch_size,
                 checkpoint=checkpoint,
                 progress=None,
@@ -231,10 +232,6 @@ class _Descent:
         except KeyboardInterrupt:
             typer.echo("stopped; the same command goes on after the last batch that was done.", err=True)
             raise typer.Exit(130) from None
-
-
-def _or(given: float | None, default: float) -> float:
-    return default if given is None else given
 
 
 def _viewer(model: nn.Module, images: ImageSet) -> nn.Module:
@@ -273,7 +270,7 @@ def _check_pairs(images: ImageSet, n: int, seeds: Seeds) -> None:
             f"--pairs {n}: {where} has {len(images)} images here, and each is a target once. Ask for at most "
             f"{len(images)} pairs, or take more images (a larger --limit, or another --split)."
         )
-    sizes = images.labels.unique(return_counts=True)[1].tolist()
+    sizes = Counter(images.labels.tolist()).values()
     if seeds is Seeds.other_class and len(sizes) < 2:
         name = images.classes[int(images.labels[0])]
         raise NetalikeError(

@@ -167,14 +167,15 @@ def _quantiles(values: Sequence[float | None]) -> dict[str, float | None]:
 
 
 def _distances(a: Tensor, b: Tensor) -> list[float]:
-    return [round(value, 6) for value in (a - b).flatten(1).norm(dim=1).tolist()]
+    return [float(value) for value in (a - b).double().flatten(1).norm(dim=1)]
 
 
 def _predicted(model: nn.Module, images: Tensor, classes: Sequence[str]) -> list[str]:
     """Name the class with the largest logit; its number where the data set has no such class."""
     device = next(model.parameters()).device
     with torch.no_grad():
-        best = [int(row.argmax()) for part in images.split(_BATCH) for row in model(part.to(device)).flatten(1)]
+        parts = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+        best = [label for part in parts for label in model(part.to(device)).flatten(1).argmax(1).tolist()]
     return [classes[label] if label < len(classes) else str(label) for label in best]
 
 
@@ -267,8 +268,9 @@ def _curve_table(found: Inversion) -> pd.DataFrame:
 
 def _figures(found: Inversion, given: GivenPairs, summary: Mapping[str, Any]) -> dict[str, tuple[Any, str, str]]:
     n = min(len(given.targets), SHOWN)
-    pictures = [_pixels(images[:n]) for images in (given.seeds, given.targets, found.images)]
-    grid = inversion_grid(*pictures, found.losses[:n], given.seed_classes[:n], given.target_classes[:n])
+    seeds, targets, inverted = (_pixels(images[:n]) for images in (given.seeds, given.targets, found.images))
+    classes = given.seed_classes[:n], given.target_classes[:n]
+    grid = inversion_grid(seeds, targets, inverted, found.losses[:n], *classes)
     note = f" The first {n} of {summary['pairs']:,} pairs." if n < summary["pairs"] else ""
     what = "Seed images, target images, and the images that the network represents almost as the targets."
     drawn = {"grid": (grid, "Seed, target, and inverted image", what + note)}

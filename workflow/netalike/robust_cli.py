@@ -139,7 +139,7 @@ def robust_train_command(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a robust network on attacked images; print its clean and PGD-20 accuracy, and go on where it was cut off."""
+    """Train a robust network on attacked images, measure its clean and PGD-20 accuracy; go on where it was cut off."""
     use_threads(threads)
     from netalike import data, networks, training
     from netalike.training.adversarial_settings import AdversarialSettings

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _BUILT = ("torchvision:", "file:")  # networks that are built from their name, not loaded from a file of weights
 _BATCH = 256
-# Tables of n x n numbers at the same time: the similarities, their order (8 bytes each), and what is made of them.
-_PAIR_TABLES = 5
+# Of the limit of memory, for the similarities of all pairs: counts and neighbours are made of blocks of rows of it.
+_PAIR_SHARE = 0.5
 
 
 class Outputs(StrEnum):
@@ -102,7 +102,7 @@ BackendChoice = Annotated[
 ]
 Pairs = Annotated[
     bool,
-    typer.Option(help="Compare all pairs where that fits (5 tables of n x n in the limit): kernel.npy, more counts."),
+    typer.Option(help="Compare all pairs where n x n numbers fit in half of the limit: kernel.npy, more counts."),
 ]
 Neighbours = Annotated[int, typer.Option("-k", "--neighbours", min=1, help="Nearest neighbours in the sheet.")]
 OutDir = Annotated[Path, typer.Option("-o", "--out-dir", help="Folder of the tables and pictures.")]
@@ -249,8 +249,9 @@ class _Room:
     pairs: bool
 
     def holds_pairs(self, n: int) -> bool:
-        """Whether the similarity of all pairs fits, with what is made of it."""
-        return self.pairs and _PAIR_TABLES * 4 * n**2 <= self.memory_gb * 1e9
+        """Whether the similarity of all pairs fits."""
+        share = _PAIR_SHARE / 2 if self.backend is Backend.memory else _PAIR_SHARE  # half is for the gradients there
+        return self.pairs and 4 * n**2 <= share * self.memory_gb * 1e9
 
     def check(self, products: LayerProducts) -> None:
         """Refuse before the start what will not fit."""
@@ -330,7 +331,7 @@ def _pairs(source: GradientKernel | Source, p: int, room: _Room) -> NDArray[np.f
     if room.backend is Backend.streaming:
         return np.asarray(source.kernel, np.float32)  # type: ignore[union-attr]  # a GradientKernel
     matrix = np.empty((source.n, source.n), np.float32)
-    size = max(1, int(room.memory_gb / 4 * 1e9 / (4 * p * source.d)))
+    size = max(1, int(room.memory_gb / 8 * 1e9 / (4 * p * source.d)))  # they are copied once
     for start in progress(range(0, source.n, size), "kernel", shown=None, unit="block"):
         rows = np.arange(start, min(start + size, source.n))
         matrix[rows] = source.similarities_to(rows)

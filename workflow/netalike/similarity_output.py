@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from netalike import gradients
 from netalike.data import ImageSet
 from netalike.evidence.measurements import write_csv
-from netalike.gradients.counts import nearest_columns
+from netalike.gradients.counts import nearest_columns, row_blocks
 from netalike.plots import FigureCard, input_similarity, save
 
 BINS = 10
@@ -79,12 +79,21 @@ def facts(found: Similarities, images: ImageSet) -> dict[str, Any]:
     }
     if found.matrix is None:
         return told
-    labels = images.labels.numpy()
-    is_same = labels[:, None] == labels[None]
-    off_diagonal = ~np.eye(len(labels), dtype=bool)
-    pairs = {"same_class": is_same & off_diagonal, "other_class": ~is_same}
-    means = {name: float(found.matrix[chosen].mean()) if chosen.any() else None for name, chosen in pairs.items()}
-    return {**told, "mean_similarity": means}
+    return {**told, "mean_similarity": _mean_similarities(found.matrix, images.labels.numpy())}
+
+
+def _mean_similarities(matrix: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float | None]:
+    """Average over the pairs of one class, without an image and itself, and over those of two."""
+    same = every = 0.0
+    for rows in row_blocks(matrix.shape):
+        is_same = labels[rows, None] == labels[None]
+        same += matrix[rows].sum(where=is_same, dtype=np.float64)
+        every += matrix[rows].sum(dtype=np.float64)
+    n, n_same = len(labels), int((np.unique(labels, return_counts=True)[1] ** 2).sum())
+    return {
+        "same_class": float((same - matrix.trace(dtype=np.float64)) / (n_same - n)) if n_same > n else None,
+        "other_class": float((every - same) / (n**2 - n_same)) if n**2 > n_same else None,
+    }
 
 
 def write(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ import torch
 from netalike import data, networks
 from netalike.comparison import Member
 from netalike.errors import NetalikeError
+from netalike.evidence import measurements
 from netalike.evidence.measurements import parse_condition, table
 from netalike.experiments import inversion
 from netalike.experiments.inversion import invert_network, mean_with_interval, pairs_of, participants
@@ -220,3 +224,40 @@ def test_the_interval_of_a_mean_narrows_with_the_number_of_pairs():
     values = np.random.default_rng(0).normal(size=400)
     wide, narrow = mean_with_interval(values[:25]), mean_with_interval(values)
     assert wide["high"] - wide["low"] == pytest.approx(4 * (narrow["high"] - narrow["low"]), rel=0.3)
+
+
+def test_scripts_invert_in_portions_and_compare_the_whole(files, tmp_path, repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    study = {**STUDY, "seed_images": ["noise"], "iterations": 3, "untrained_twins": 1}
+    study |= {"dataset": "digits", "n_images": 60, "pairs": 10}
+    params = SimpleNamespace(study=study, eps=EPS, checkpoints=str(tmp_path / "checkpoints"))
+    portions = [["mlp-s0", "mlp-robust-s0"], ["mlp-s1"]]
+    for chunk, names in enumerate(portions):
+        output = {"measurements": tmp_path / f"{chunk}.parquet", "images": tmp_path / f"{chunk}.safetensors"}
+        run_script("invert_networks", [files[name] for name in names], params, output, tmp_path)
+    assert not list((tmp_path / "checkpoints").glob("*"))
+    output = {"measurements": tmp_path / "all.parquet", "pictures": tmp_path / "pictures.npz"}
+    images = [tmp_path / "0.safetensors", tmp_path / "1.safetensors"]
+    run_script("compare_inverted", list(files.values()), params, output, tmp_path, images=images)
+    inverted = measurements.read([tmp_path / "0.parquet", tmp_path / "1.parquet"])
+    assert set(inverted["network_a"]) == {*files, "mlp-s0@untrained"}
+    assert set(inverted["experiment"]) == {"inversion_digits"}
+    compared = measurements.read(tmp_path / "all.parquet")
+    assert len(compared[(compared["quantity"] == "stir") & (compared["estimator"] == "published")]) == 4 * 4
+    assert set(compared["dataset"]) == {"digits"}
+    assert set(compared["split"]) == {"test"}
+    with np.load(tmp_path / "pictures.npz", allow_pickle=False) as pictures:
+        assert pictures["inverted"].shape == (2, 8, 1, 32, 32)
+
+
+def run_script(name, files, params, output, folder, images=()):
+    job = SimpleNamespace(
+        log=[str(folder / "log.txt")],
+        threads=1,
+        wildcards=SimpleNamespace(study="digits"),
+        config={"data": {"root": str(folder), "offline": True}, "resources": {"device": "cpu"}},
+        params=params,
+        input=SimpleNamespace(networks=[str(file) for file in files], images=[str(path) for path in images]),
+        output=SimpleNamespace(**{key: str(path) for key, path in output.items()}),
+    )
+    runpy.run_path(f"workflow/scripts/{name}.py", init_globals={"snakemake": job})

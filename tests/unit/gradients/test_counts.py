@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from netalike.errors import NetalikeError, ShapeError
 from netalike.gradients import (
     EXPONENTS,
     THRESHOLDS,
+    arrays,
+    counts,
     hard_counts,
     less_soft_counts,
     nearest,
@@ -87,6 +91,41 @@ def test_b13_the_source_is_its_own_neighbour_only_if_asked():
 def test_ties_go_to_the_smaller_index():
     indices, _ = nearest(np.full((4, 4), 0.5), 3)
     assert indices.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("k", [1, 4, 29])
+def test_nearest_equals_a_sort_of_everything(k, monkeypatch):
+    # few different values, so that the k-th is mostly one of several equal ones
+    values = np.random.default_rng(0).integers(0, 4, (30, 30)) / 4
+    keys = -values
+    np.fill_diagonal(keys, np.inf)
+    expected = np.argsort(keys, axis=1, kind="stable")[:, :k]
+    for block in (counts._BLOCK, 100):
+        monkeypatch.setattr(counts, "_BLOCK", block)
+        found, similarities = nearest(values, k)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(similarities, np.take_along_axis(values, expected, axis=1))
+
+
+def test_no_copies_of_the_whole_matrix_are_made(monkeypatch):
+    monkeypatch.setattr(counts, "_BLOCK", 20_000)
+    monkeypatch.setattr(arrays, "_BLOCK", 20_000)
+    matrix = np.random.default_rng(0).random((1000, 1000), dtype=np.float32)
+    for count in (soft_counts, less_soft_counts, hard_counts, lambda K: nearest(K, 5)):
+        tracemalloc.start()
+        count(matrix)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < matrix.nbytes / 4  # one copy, even of one byte per pair, is more
+
+
+def test_blocks_of_rows_count_the_same(monkeypatch):
+    matrix = np.random.default_rng(0).uniform(-1, 1, (50, 50))
+    whole = [f(matrix, include_self=own) for f in (less_soft_counts, hard_counts) for own in (True, False)]
+    monkeypatch.setattr(counts, "_BLOCK", 120)
+    parts = [f(matrix, include_self=own) for f in (less_soft_counts, hard_counts) for own in (True, False)]
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_nearest_to_values():

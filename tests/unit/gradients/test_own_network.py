@@ -65,6 +65,18 @@ def test_a_kernel_beyond_the_limit_is_refused_but_counts_are_not():
     expected = similarity(per_sample_gradients(model, x)).numpy()
     np.testing.assert_allclose(found.soft_counts, expected.sum(1), atol=1e-3)
     np.testing.assert_allclose(found.nearest(2)[1], nearest(expected, 2)[1], atol=1e-5)
+    clear = [0.5, 0.8]
+    assert np.abs(expected[..., None] - clear).min() > 1e-7
+    for include_self in (True, False):
+        np.testing.assert_allclose(
+            found.hard_counts(clear, include_self), hard_counts(expected, clear, include_self), atol=1
+        )
+        np.testing.assert_allclose(
+            found.less_soft_counts([2], include_self), less_soft_counts(expected, [2], include_self), atol=1e-3
+        )
+    other = gradient_kernel(model, x, memory_gb=4e-4, kind="nuclear", progress=False)
+    nuclear = similarity(per_sample_gradients(model, x), kind="nuclear").numpy()
+    np.testing.assert_allclose(other.soft_counts, nuclear.sum(1), atol=1e-3)
 
 
 def test_one_sample_beyond_the_limit_is_refused_with_what_is_enough():

@@ -6,8 +6,9 @@ import gradient_networks as networks
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from netalike.errors import ShapeError
+from netalike.errors import NetalikeError, ShapeError
 from netalike.gradients import (
     LayerProducts,
     gradient_norms,
@@ -16,6 +17,7 @@ from netalike.gradients import (
     self_kernels,
     similarity_block,
 )
+from netalike.gradients.layers import Patches
 
 # Layers in product form, and parameters that fall back to stored gradients.
 FORMS = {
@@ -98,6 +100,51 @@ def test_both_forms_of_many_positions_agree(shape):
         total = torch.cat(form.total(ones), dim=1)
         assert relative(total.norm(), gradients.sum(0).norm()) < 1e-12
         assert relative(form.projected(form.total(ones)), gradients.mT @ gradients.sum(0)) < 1e-12
+
+
+@pytest.mark.parametrize("channels", [1, 2, 16])  # cut out pixel by pixel, or in runs of channels
+@pytest.mark.parametrize("options", [{}, {"padding": 1, "stride": 2}, {"dilation": (2, 1), "padding": (0, 1)}])
+def test_patches_are_those_of_unfold(channels, options):
+    module = nn.Conv2d(channels, 5, (3, 2), **options)
+    images = torch.randn(4, channels, 9, 8, generator=torch.Generator().manual_seed(0))
+    patches = Patches(module)
+    found = patches(images)
+    expected = functional.unfold(images, (3, 2), **options)  # units in the order of the parameters
+    assert torch.equal(patches.ordered(found.mT).mT, expected)
+    # the weights of `apply` are in the order of the patches
+    weights = torch.randn(7, found.shape[1], generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(patches.apply(images, weights), weights @ found)
+
+
+@pytest.mark.parametrize("outputs", ["sum", "logits"])
+def test_the_smaller_form_of_each_layer_gives_the_same(outputs):
+    model, x = networks.build("conv")
+    factors = LayerProducts(model, x, outputs).factors(0, 5)
+    ready = factors.expanded()
+    small = ready.smaller(factors)
+    for item, one, other in zip(small.items, ready.items, factors.items, strict=True):
+        assert item.numbers == min(one.numbers, other.numbers)
+    assert small.numbers <= min(ready.numbers, factors.numbers)
+    total = ready.total(torch.eye(factors.d, dtype=torch.float64).expand(5, -1, -1))
+    for form in (small, factors):
+        torch.testing.assert_close(form.projected(total), ready.projected(total), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("outputs", "advice"), [("logits", True), ("sum", False), ("true-class", False)])
+def test_fewer_outputs_are_advised_only_where_there_are_several(outputs, advice):
+    model, x = networks.build("conv")
+    with pytest.raises(NetalikeError, match=r"Raise the limit \d+-fold") as refused:
+        LayerProducts(model, x, outputs, torch.zeros(5, dtype=torch.long)).chunk(1e-9)
+    assert ("outputs='sum'" in str(refused.value)) == advice
+    assert f"one sample of {'3 outputs' if advice else '1 output'} and 166 parameters" in str(refused.value)
+
+
+def test_a_batch_for_the_cache_is_larger_for_smaller_networks():
+    small = LayerProducts(*networks.build("mlp"))
+    assert small.cached_chunk() == 256
+    wide = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 32 * 32, 1)).eval()
+    large = LayerProducts(wide, torch.zeros(1, 3, 32, 32))
+    assert large.cached_chunk() == max(8, int(64e6 / large.bytes_per_sample)) < 32
 
 
 def test_frozen_parameters_and_modes_stay_as_they_were():

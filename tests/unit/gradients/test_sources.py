@@ -12,6 +12,7 @@ import torch
 from netalike.errors import BadFileError, NetalikeError, ShapeError, UnknownNameError
 from netalike.gradients import (
     DiskSource,
+    LayerProducts,
     MemorySource,
     StreamingSource,
     model_source,
@@ -67,6 +68,32 @@ def test_the_back_ends_agree(outputs, tmp_path):
         np.testing.assert_allclose(soft_counts_of(source), k.sum(1), rtol=0, atol=1e-5)
         np.testing.assert_allclose(soft_counts_of(source, False), k.sum(1) - k.diagonal(), rtol=0, atol=1e-5)
         np.testing.assert_allclose(similarities_to(source, [8, 0, 8]), k[[8, 0, 8]], rtol=0, atol=1e-5)
+
+
+def test_units_stay_on_their_side_of_a_kink():
+    """Float32 counts of a network of kinks differ by rounding alone: no unit has another sign than in a plain call."""
+    torch.manual_seed(0)
+    front = [torch.nn.Conv2d(1, 8, 5), torch.nn.PReLU(), torch.nn.AvgPool2d(2), torch.nn.Conv2d(8, 8, 3)]
+    model = torch.nn.Sequential(*front, torch.nn.ReLU(), torch.nn.AvgPool2d(2), torch.nn.Flatten()).eval()
+    x = torch.randn(40, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    gradients = networks.by_backward(model, x, lambda z: z.sum(1, keepdim=True)).double()[..., 0]
+    unit = gradients / gradients.norm(dim=1, keepdim=True)
+    for store in ("memory", "streaming"):
+        counts = soft_counts_of(model_source(model, x, "sum", store=store, chunk=7))
+        np.testing.assert_allclose(counts, (unit @ unit.sum(0)).numpy(), rtol=2e-6)
+
+
+@pytest.mark.parametrize(("store", "passes"), [("kept", 1), ("little", 2), ("streaming", 2)])
+def test_streaming_keeps_nothing(store, passes, monkeypatch):
+    model, x = networks.build("conv", n=20, dtype=torch.float32)
+    asked = []
+    factors = LayerProducts.factors
+    monkeypatch.setattr(LayerProducts, "factors", lambda self, *rows: asked.append(rows) or factors(self, *rows))
+    if store == "streaming":
+        soft_counts_of(model_source(model, x, "sum", chunk=4, memory_gb=0.25))
+    else:
+        soft_counts_streamed(model, x, chunk=4, memory_gb=0.25 if store == "kept" else 1e-6)
+    assert asked == [(start, start + 4) for start in range(0, 20, 4)] * passes
 
 
 def test_the_same_call_gives_the_same_bits(tmp_path):

@@ -149,3 +149,29 @@ def test_layers_that_cannot_be_meant_are_refused():
         inversion.represent(model, images(), batch_size=0)
     with pytest.raises(ShapeError, match="images: expected a float tensor"):
         inversion.represent(model, images()[0])
+
+
+@pytest.mark.parametrize("name", ["tiny10", "resnet20_w1"])
+def test_passes_are_equal_to_the_models_own_bit_for_bit(name):
+    model = trained_statistics(networks.build(name, seed=0)).eval()
+    seen = []
+    hook = model.fc.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    x = images(3).requires_grad_()
+    model(x)
+    hook.remove()
+    (gradient,) = torch.autograd.grad(seen[0].norm(dim=1).sum(), x)
+    with representing(model, images(1), "input:fc") as representation:
+        assert sum("forward" in module.__dict__ for module in model.modules()) > 0  # the shorter way is taken
+        found = representation(x)
+        assert torch.equal(found, seen[0])
+        assert torch.equal(torch.autograd.grad(found.norm(dim=1).sum(), x)[0], gradient)
+    assert all("forward" not in module.__dict__ for module in model.modules())
+
+
+def test_a_convolution_whose_output_is_used_twice_keeps_its_batch_norm():
+    model = trained_statistics(Awkward(twice=True)).eval()
+    x = images(4, 3, 8)
+    expected = by_hook(model, x, "fc", before=True)
+    with representing(model, x[:1], "input:fc") as representation:
+        assert "forward" not in model.bn.__dict__
+        assert torch.equal(representation(x), expected)

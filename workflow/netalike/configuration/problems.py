@@ -6,11 +6,12 @@ import copy
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ErrorType
 
 from netalike.configuration import schema
 from netalike.errors import NetalikeError, nearest
@@ -19,6 +20,7 @@ Path = tuple[str | int, ...]
 NOTHING = object()
 """Stands for a value that was not given, where None is one."""
 
+_BUILT_IN = frozenset(get_args(ErrorType))
 _LENGTHS = {"too_short": "too few", "too_long": "too many", "string_too_short": "too short"}
 _SNIPPET_LINES = 4
 _LONG = 70
@@ -191,7 +193,10 @@ def _problem_of(details: ErrorDetails, values: Any) -> Problem:
         return _unknown_key(path, values)
     if details["type"] == "missing":
         return _missing(path)
-    return _bad_value(_known_part(path), details["type"], values)
+    path = _known_part(path)
+    if details["type"] not in _BUILT_IN and isinstance(look_up(values, path), Mapping):
+        return _ruled_out(path, details, values)
+    return _bad_value(path, details["type"], values)
 
 
 def _bad_name(path: Path, values: Any) -> Problem:
@@ -240,6 +245,13 @@ def _bad_value(path: Path, kind: str, values: Any) -> Problem:
     value = near if near is not None else _valid_value(path, given)
     place, write = corrected(values, path, value)
     return Problem(path, what, given, schema.describe(node), write, near, place)
+
+
+def _ruled_out(path: Path, details: ErrorDetails, values: Any) -> Problem:
+    """What a section's own check refused, as it says; the error is named by the key to change."""
+    if details["type"] in schema.keys(schema.node_at(path) or {}):
+        path = (*path, details["type"])
+    return Problem(path, details["msg"], look_up(values, path), schema.describe(schema.node_at(path) or {}))
 
 
 def _valid_value(path: Path, given: object = NOTHING) -> object:

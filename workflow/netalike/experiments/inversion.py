@@ -198,8 +198,8 @@ def invert_network(
         Folder of what was inverted before a break: a file for each kind of seeds.
     eps : mapping of network to float, optional
         What each network was trained against; 0 where left out.
-    device : str or torch.device, optional
-    progress : bool, optional
+    device, progress
+        As `invert_images` takes them.
 
     Returns
     -------
@@ -210,8 +210,7 @@ def invert_network(
 
     Notes
     -----
-    Jones et al. (2022). Costs ``6 pairs x iterations`` times the network's multiply-adds for each kind, and
-    ``6 images x attack_steps`` times for each attack.
+    Costs ``6 pairs x iterations`` times the network's multiply-adds per kind, ``6 images x attack_steps`` per attack.
     """
     own_eps = eps_text(member.name, eps or {member.name: 0.0})
     network = on_pixels(member, images)
@@ -219,7 +218,6 @@ def invert_network(
     inverted: dict[str, Tensor] = {}
     for kind in study["seed_images"]:
         pairs = pairs_of(images, study, kind)
-        file = None if checkpoint is None else checkpoint_of(checkpoint, member.name, kind)
         found = invert_images(
             network,
             pairs.seeds,
@@ -228,14 +226,14 @@ def invert_network(
             step_size=study["step_size"],
             iterations=study["iterations"],
             mode=study["mode"],
-            checkpoint=file,
+            checkpoint=checkpoint and checkpoint_of(checkpoint, member.name, kind),
             progress=progress,
             device=device,
         )
         inverted[f"{member.name}/{kind}"] = found.images
         rows += _inversion_rows(found, pairs, seeds=kind, eps=own_eps)
     if not member.name.endswith(UNTRAINED):
-        rows += _accuracy_rows(network, images, study, {"architecture": architecture_of(member), "eps": own_eps})
+        rows += _accuracy_rows(network, images, study, architecture=architecture_of(member), eps=own_eps)
     return [{"network_a": member.name, **row} for row in rows], inverted
 
 
@@ -300,9 +298,7 @@ def _curve_rows(found: Inversion, words: str) -> Iterator[Row]:
             }
 
 
-def _accuracy_rows(
-    network: Normalised, images: ImageSet, study: Mapping[str, Any], factors: Mapping[str, str]
-) -> Iterator[Row]:
+def _accuracy_rows(network: Normalised, images: ImageSet, study: Mapping[str, Any], **factors: str) -> Iterator[Row]:
     attacked, n = pixels(images), len(images)
     clean = 0.0
     for eps in study["attack_eps"]:

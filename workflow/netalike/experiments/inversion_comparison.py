@@ -136,8 +136,8 @@ def compare_networks(
     study : mapping
         ``seed_images, pairs, batch_size, seed, members``.
     eps : mapping of network to float
-    device : str or torch.device, optional
-    progress : bool, optional
+    device, progress
+        As `represent` takes them.
 
     Returns
     -------
@@ -148,10 +148,8 @@ def compare_networks(
 
     Raises
     ------
-    UnknownNameError
-        If images of a network are missing.
-    ShapeError
-        If they are not as many as the pairs.
+    UnknownNameError, ShapeError
+        If images of a network are missing, or are not as many as the pairs.
 
     Notes
     -----

@@ -139,7 +139,7 @@ class Outer:
         gradients = _formed(self.activities, self.signals)
         if self.unfold is None:
             return gradients
-        return self.unfold.ordered(gradients.unflatten(2, (self.signals.shape[2], -1))).flatten(2)
+        return self.unfold.ordered(gradients.view(*self.signals.shape[:3], -1)).flatten(2)
 
     def weighted(self, weights: Tensor) -> Outer:
         """Mix the outputs; see `Stored.weighted`."""

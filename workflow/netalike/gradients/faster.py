@@ -54,7 +54,7 @@ def _average(
         return None
     if images.device.type != "cpu" or not images.is_contiguous() or images.shape[2] % side or images.shape[3] % side:
         return None
-    averages: Tensor = _Average.apply(images, side)
+    averages: Tensor = _Average.apply(images, side)  # type: ignore[no-untyped-call]
     return averages
 
 

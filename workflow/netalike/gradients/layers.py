@@ -76,7 +76,7 @@ class Patches:
 
     def ordered(self, weights: Tensor) -> Tensor:
         """Bring the units of a patch, the last axis, into the order of the parameters."""
-        split = weights.unflatten(-1, (*self.module.kernel_size, -1))
+        split = weights.reshape(*weights.shape[:-1], *self.module.kernel_size, -1)
         return split.movedim(-1, -3).flatten(-3)
 
     def _padded(self, inputs: Tensor) -> Tensor:

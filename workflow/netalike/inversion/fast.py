@@ -11,7 +11,7 @@ from torch import Tensor
 
 from netalike.inversion.descent import Batch, Best, Matching, Settings, project, unit_gradients
 
-SHARE, FEWEST = 0.3, 60
+SHARE, FEWEST = 0.36, 60
 """Of the published iterations, the share that the fast mode takes at most, and what it takes at least of a few."""
 STRIDE, HELD = 1.5, 0.25
 """How long the first steps are, in published steps, and for which share of the iterations they stay so long."""

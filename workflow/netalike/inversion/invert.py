@@ -97,8 +97,8 @@ def invert_images(
         Return the best iterate of each image, and not the last.
     mode : {"published", "fast"}
         ``published``: the exact update; on a CPU, from the same network and images, the images are those of
-        robustness's Attacker bit for bit. ``fast``: at most 0.3 of the iterations (or 60), with an annealed step of another
-        optimiser, to about the same median loss or a smaller one; images at the tolerance leave the batch.
+        robustness's Attacker bit for bit. ``fast``: at most 0.36 of the iterations (or 60), with an annealed step of
+        another optimiser, to about the same median loss or a smaller one; images at the tolerance leave the batch.
     tolerance : float
         Of the fast mode: a relative loss at which an image is finished.
     exact : bool

@@ -62,7 +62,7 @@ def inversion_grid(
             _draw(ax, images[pair], words[row][pair])
             if column == 0:
                 ax.set_ylabel(_ROWS[row], rotation=0, ha="right", va="center")
-    figure.supxlabel("below inverted images: loss relative to the target's representation", fontsize=8)
+    figure.supxlabel("below seeds and targets: class; below inverted images: relative loss", fontsize=8)
     return figure
 
 
