@@ -173,7 +173,7 @@ PICTURES = {
 
 
 def study_plots():
-    """Figure, kind of study, words, and what the name of its rule ends in: the first kind has the figure's alone."""
+    """Each figure with its kind of study, its words and a suffix, empty for the first kind that it is of."""
     for figure, (kinds, words) in STUDY_FIGURES.items():
         for number, kind in enumerate(kinds.split()):
             yield figure, kind, words, f"_of_{kind}" if number else ""

@@ -49,5 +49,5 @@ def test_a_twin_is_epoch_0_of_its_network(images):
 
 def test_networks_of_other_widths_are_refused(images):
     wide = member(1, architecture="lenet_w2")
-    with pytest.raises(ShapeError, match="layer 'relu1' has .* units in lenet-s0 and .* in lenet-s1"):
+    with pytest.raises(ShapeError, match=r"layer 'relu1' has .* units in lenet-s0 and .* in lenet-s1"):
         record_family([member(0), wide], images, 50, 0)

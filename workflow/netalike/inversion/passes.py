@@ -14,6 +14,7 @@ from netalike.errors import NetalikeError, ShapeError, unknown_name
 from netalike.inversion.batch_norm import exact
 from netalike.inversion.folding import folded
 from netalike.networks.layer_table import first_tensor
+from netalike.networks.pixels import PixelNetwork
 from netalike.networks.running import eval_mode
 
 INPUT = "input:"
@@ -23,8 +24,8 @@ Representation = Callable[[Tensor], Tensor]
 """Maps images (n, channels, height, width) in [0, 1] to their representations (n, p)."""
 
 
-class Normalised(nn.Module):
-    """A network that takes pixels in [0, 1] and normalises them itself.
+class Normalised(PixelNetwork):
+    """A network that takes pixels in [0, 1] and normalises them itself, on the network's device.
 
     Parameters
     ----------
@@ -43,27 +44,15 @@ class Normalised(nn.Module):
     Layers keep the names that they have in the network: `invert_images` and `represent` look them up there.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
         if len(mean) != len(std) or not all(value > 0 for value in std):
             raise NetalikeError(
                 f"mean and std are one number per channel, std above 0; got {list(mean)} and {list(std)}."
             )
-        self.network = network
-        self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1))
-        # Beside the network's weights, wherever these are, unless it has none.
-        like = next(network.parameters(), None)
-        if like is not None:
-            self.to(like.device)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (n, channels, height, width) in [0, 1] to logits."""
-        logits: Tensor = self.network((images - self.mean) / self.std)
-        return logits
+        super().__init__(network, mean, std)
+        weight = next(network.parameters(), None)
+        if weight is not None:
+            self.to(weight.device)
 
 
 @contextlib.contextmanager
@@ -121,8 +110,8 @@ def representing(
 
 
 def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
-    """List the modules by the names that the user knows: a `Normalised` network's are the network's own."""
-    inner = model.network if isinstance(model, Normalised) else model
+    """List the modules by the names that the user knows: those of the network within a `PixelNetwork`."""
+    inner = model.network if isinstance(model, PixelNetwork) else model
     return {name: module for name, module in inner.named_modules() if name}
 
 
