@@ -185,7 +185,9 @@ class MapTrainer:
         # without a weight the segmentation branch is not even computed
         self.trained = model if self.segments else displacement_only(model)
         self.variables = self.trained.trainable_variables
-        self.optimizer = keras.optimizers.Adam(settings.lr, weight_decay=settings.weight_decay or None)
+        self.optimizer = keras.optimizers.Adam(
+            settings.lr, weight_decay=settings.weight_decay or None, global_clipnorm=settings.clip_norm
+        )
         self.optimizer.build(self.variables)
         self._update = tf.function(self._losses_of_update)
         self._fresh = [variable.numpy() for variable in self.optimizer.variables]

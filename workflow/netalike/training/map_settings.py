@@ -38,6 +38,13 @@ class MapTraining(BaseModel):
         ge=0,
         description="Decay of all weights per step, apart from the gradient; the published code's had no effect.",
     )
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        description="Gradients are scaled down to this length, over all weights, where they are longer; null leaves them "
+        "as they are, as published. Large learning rates and single patches need it: a training of ours without it left "
+        "for good in its second round.",
+    )
     displacement_weight: float = Field(100.0, ge=0, description="Weight of the displacements in the loss.")
     segmentation_weight: float = Field(50.0, ge=0, description="Weight of the segmentation in the loss.")
     pixel_weights: Literal["published", "even"] = Field(
