@@ -41,9 +41,9 @@ class MapTraining(BaseModel):
     clip_norm: float | None = Field(
         None,
         gt=0,
-        description="Gradients are scaled down to this length, over all weights, where they are longer; null leaves them "
-        "as they are, as published. Large learning rates and single patches need it: a training of ours without it left "
-        "for good in its second round.",
+        description="Longer gradients, over all weights, are scaled down to this length; null leaves them as they are, "
+        "as published. Large learning rates and single patches need it: without it, a training of ours ran away in its "
+        "second round and did not come back.",
     )
     displacement_weight: float = Field(100.0, ge=0, description="Weight of the displacements in the loss.")
     segmentation_weight: float = Field(50.0, ge=0, description="Weight of the segmentation in the loss.")
