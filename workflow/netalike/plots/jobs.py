@@ -105,7 +105,8 @@ def save_figure(job: Any, figure: Figure, rows: pd.DataFrame, title: str, captio
 
 def _script_of(job: Any) -> str:
     """Several rules may draw one kind of figure: then the script is named after the figure, else after the rule."""
-    return f"plot_{job.params.figure}" if "figure" in dict(job.params.items()) else str(job.rule)
+    figure = getattr(job.params, "figure", None)
+    return str(job.rule) if figure is None else f"plot_{figure}"
 
 
 def _configuration_of(job: Any, paper: str, folder: str) -> dict[str, Any]:
