@@ -55,7 +55,7 @@ input_similarity:
     scenes:
       scenes: {n_train: 2, n_test: 1, size: 256}
       noise: [independent]
-      training: {input_size: 140, batch_size: 1, steps: 2, fields_every: 2}
+      training: {input_size: 172, batch_size: 1, steps: 2, fields_every: 2}
       rounds: 1
       patches: 8
 stitching:
@@ -69,6 +69,21 @@ stitching:
       training: {epochs: 1}
   sweeps:
     tiny10-digits: null
+shared_response:
+  simulations:
+    xor: {repeats: 2, copies: 3, units: 10, features: 10, epochs: 20}
+  alignments:
+    digits:
+      seeds: 2
+      n_train: 64
+      n_images: 80
+      n_evaluate: 30
+      training: {epochs: 2, logged: [0, 1, 2], max_units: 20}
+  aligned_families:
+    tiny10-digits: {networks: lenet-digits, layers: [relu3, relu4], n_images: 80, n_evaluate: 30, max_units: 20}
+inversion:
+  inversions:
+    digits: {networks: [lenet-digits, lenet_w2-digits], n_images: 40, pairs: 8, batch_size: 8, iterations: 3}
 """
 OWN = """
 from torch import nn

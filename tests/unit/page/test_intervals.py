@@ -73,6 +73,11 @@ def test_without_a_band_there_are_value_and_interval():
     assert drawing.dot == WIDTH / 2
 
 
+def test_a_span_next_to_nothing_has_a_scale():
+    drawing = draw(0.0, -5e-324, 0.0, (0.0, math.inf), 0.0)
+    assert drawing.dot == WIDTH / 2
+
+
 numbers = st.floats(-1e6, 1e6)
 
 

@@ -11,6 +11,7 @@ WIDTH = 168.0
 """Of the drawing, in CSS pixels."""
 
 _MARGIN = 0.15  # of the span of what is drawn, left free at each side, so that an open band has somewhere to go
+_LEAST_SPAN = 1e-290
 _LEAST = 2.0  # pixels: a band narrower than this could not be seen
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)"
 _ONE_SIDED = re.compile(rf"(above|below) {_NUMBER}", re.IGNORECASE)
@@ -102,7 +103,9 @@ def number_text(number: float) -> str:
 
 def _scale(shown: Sequence[float]) -> tuple[float, float]:
     """Return the number at the left edge, and pixels for one unit."""
-    span = max(shown) - min(shown) or abs(shown[0]) or 1.0
+    # a span that is next to nothing has no finite scale
+    spans = (max(shown) - min(shown), abs(shown[0]), 1.0)
+    span = next(found for found in spans if found > _LEAST_SPAN)
     return (max(shown) + min(shown)) / 2 - span * (0.5 + _MARGIN), WIDTH / (span * (1 + 2 * _MARGIN))
 
 
