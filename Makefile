@@ -47,7 +47,7 @@ check: $(INSTALLED)  ## formatting, lint, types, configuration in step
 	$(BIN)/python -m netalike.configuration
 
 test: check  ## everything that CI checks
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest
 
 format: $(INSTALLED)  ## put all files into form
 	$(BIN)/ruff format .
