@@ -198,7 +198,8 @@ def test_a_run_ends_with_the_page_the_tables_and_the_figures(finished):
     }
     for card in cards:
         content = json.loads(card.read_text())
-        assert content["n_rows"] > 0, card.name
+        # the published matrices are no rows of a run
+        assert content["n_rows"] > 0 or card.stem == "inversion_published", card.name
         assert all((card.parent / name).stat().st_size > 1000 for name in content["files"]), card.name
     assert "<html" in (finished / "index.html").read_text()
     assert not (finished / "comparison/digits/activations").exists()
