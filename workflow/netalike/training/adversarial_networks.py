@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from netalike import networks
 from netalike.networks import Card
 from netalike.networks.pixels import pixel_network, pixels
-from netalike.training.adversarial import AdversarialSettings, robust_accuracy, train_robust
+from netalike.training.adversarial import AdversarialSettings, robust_accuracy
+from netalike.training.networks import train_network
 from netalike.training.plain import History
 
 if TYPE_CHECKING:
@@ -61,27 +62,10 @@ def train_robust_network(
     history : History
 
     """
-    train_set, test_set = image_sets
-    channels, classes = train_set.spec.channels, len(train_set.classes)
-    model = networks.build(architecture, channels, classes, seed=seeds[0])
-    history = train_robust(model, train_set, test_set, settings, seeds[1], checkpoint, progress, device)
+    model, card, history = train_network(architecture, image_sets, settings, seeds, checkpoint, device, progress, facts)
     radii = ([settings.eps] if settings.eps else []) if evaluate_eps is None else evaluate_eps
-    robust = _robust_accuracies(model, test_set, settings.constraint, radii)
-    card = Card(
-        architecture=networks.canonical(architecture),
-        dataset=train_set.name,
-        channels=channels,
-        classes=classes,
-        seed=seeds[0],
-        batch_seed=seeds[1],
-        epochs=settings.epochs,
-        accuracy=history.test_accuracy[-1],
-        loss=history.test_loss[-1],
-        data_sha256=train_set.fingerprint(),
-        source="trained",
-        settings={**settings.model_dump(mode="json"), "robust_accuracy": robust, **(facts or {})},
-    )
-    return model, card, history
+    robust = _robust_accuracies(model, image_sets[1], settings.constraint, radii)
+    return model, replace(card, settings={**card.settings, "robust_accuracy": robust}), history
 
 
 def _robust_accuracies(
