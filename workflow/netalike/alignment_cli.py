@@ -27,6 +27,7 @@ from netalike.cli_options import (
     complete,
     device_of,
     print_json,
+    refuse_a_file,
     use_threads,
 )
 from netalike.cli_options import (
@@ -219,7 +220,7 @@ def align_command(
     _use_threads(threads, bool(asked.networks))
     from netalike import alignment_output
 
-    alignment_output.refuse_a_file(out_dir)
+    refuse_a_file(out_dir)
     started = time.perf_counter()
     found, told = asked.align(study, (split, data_root, limit), (max_units, seed, batch_size), device)
     settings = {**study, "held_out": held_out, "max_units": max_units, "seed": seed}

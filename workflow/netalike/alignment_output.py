@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from netalike.errors import NetalikeError
 from netalike.evidence import measurements
 from netalike.evidence.measurements import OK, parse_condition
 from netalike.experiments.given_activations import GivenActivations
@@ -253,14 +252,3 @@ def _save_figure(path: Path, figure: Figure, title: str, summary: Mapping[str, A
         data={key: summary[key] for key in ("dataset", "split", "n")},
     )
     return [written.name for written in save(figure, path, card)]
-
-
-def refuse_a_file(folder: Path) -> None:
-    """Refuse a folder that cannot be one, before anything is computed.
-
-    Raises
-    ------
-    NetalikeError
-    """
-    if folder.exists() and not folder.is_dir():
-        raise NetalikeError(f"{folder} is a file: choose another folder for what is made (-o).")

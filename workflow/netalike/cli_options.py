@@ -127,3 +127,14 @@ def in_digits(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "undefined"
     return f"{value:.2e}" if 0 < abs(value) < 5e-5 else f"{value:.4f}"
+
+
+def refuse_a_file(folder: Path) -> None:
+    """Refuse a folder that cannot be one, before anything is computed.
+
+    Raises
+    ------
+    NetalikeError
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NetalikeError(f"{folder} is a file: choose another folder for what is made (-o).")

@@ -28,10 +28,11 @@ from netalike.cli_options import (
     device_of,
     in_digits,
     print_json,
+    refuse_a_file,
     use_threads,
 )
 from netalike.errors import NetalikeError
-from netalike.similarity_cli import _open as open_network
+from netalike.similarity_cli import open_given as open_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -150,7 +151,7 @@ def invert_command(
     use_threads(threads)
     from netalike import inversion_output
 
-    inversion_output.refuse_a_file(out_dir)
+    refuse_a_file(out_dir)
     target = device_of(device)
     model, images = open_network(network, architecture, dataset, (split, data_root, limit), seed)
     given = _draw(images, pairs, seeds, seed)

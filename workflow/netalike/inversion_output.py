@@ -19,7 +19,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from netalike.data import ImageSet
-from netalike.errors import NetalikeError
 from netalike.evidence.measurements import write_csv
 from netalike.inversion import Inversion, represent
 from netalike.networks.checkpoint import write_atomically
@@ -69,17 +68,6 @@ class GivenPairs:
 
 def _classes(images: ImageSet) -> list[str]:
     return [images.classes[label] for label in images.labels.tolist()]
-
-
-def refuse_a_file(folder: Path) -> None:
-    """Refuse a folder that cannot be one, before anything is computed.
-
-    Raises
-    ------
-    NetalikeError
-    """
-    if folder.exists() and not folder.is_dir():
-        raise NetalikeError(f"{folder} is a file: choose another folder for what is made (-o).")
 
 
 # --- numbers --------------------------------------------------------------------------------------------------------

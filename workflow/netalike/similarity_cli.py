@@ -142,7 +142,7 @@ def similarity_command(
     from netalike import networks, similarity_output
 
     target = networks.resolve_device(device)
-    model, images = _open(network, architecture, dataset, (split, data_root, limit), seed)
+    model, images = open_given(network, architecture, dataset, (split, data_root, limit), seed)
     model.to(target)
     started = time.perf_counter()
     room = _Room(memory_gb, backend, out_dir / "gradients", pairs)
@@ -171,14 +171,37 @@ def similarity_command(
 # --- network and images ---------------------------------------------------------------------------------------------
 
 
-def _open(
+def open_given(
     network: str,
     architecture: str | None,
     dataset: str | None,
     selection: tuple[str, Path, int | None],
     seed: int,
 ) -> tuple[nn.Module, ImageSet]:
-    """Load the network and the images, and refuse images that the network does not take."""
+    """Load the network and the images that a command was given.
+
+    Parameters
+    ----------
+    network : str
+        A file of weights, or what `networks.build` takes (``torchvision:...``, ``file:...``).
+    architecture, dataset : str or None
+        None takes what the card beside the weights says.
+    selection : (str, Path, int or None)
+        Split, root of the data sets, and how many images at most.
+    seed : int
+        Of a network that is built with random weights.
+
+    Returns
+    -------
+    model : nn.Module
+        In eval mode.
+    images : ImageSet
+
+    Raises
+    ------
+    NetalikeError
+        If the data set or the architecture is not known, or the network does not take such images.
+    """
     from netalike import data, networks
 
     path, is_built = Path(network), network.startswith(_BUILT)
