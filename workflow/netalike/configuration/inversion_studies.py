@@ -60,7 +60,11 @@ class InversionStudy(OfFamilies):
     )
     attack_steps: Positive = Field(20, description="Steps of these attacks.", examples=[100])
     untrained_twins: Whole = Field(
-        1, ge=0, description="Untrained networks of each family that take part as a control.", examples=[0]
+        1,
+        ge=0,
+        description="Untrained networks of each standard family (of each, where all are robust) that take part as a "
+        "control.",
+        examples=[0],
     )
     networks_per_job: Positive = Field(
         1, description="Networks through which one job inverts images, one after the other.", examples=[4]
