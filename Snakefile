@@ -59,6 +59,7 @@ config.update(settings.as_dict())
 
 
 include: "rules/common.smk"
+include: "rules/panels.smk"
 include: "rules/data.smk"
 include: "rules/networks.smk"
 include: "rules/input_similarity.smk"

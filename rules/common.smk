@@ -224,43 +224,6 @@ def own_studies():
     return [(kind, study) for kind, studies in STUDIES.items() for study in studies.values() if not study.families]
 
 
-def panel_dataset(wildcards):
-    return f"results/data/{settings.panels[wildcards.panel].dataset}.json"
-
-
-def panel_weights(wildcards):
-    return [weights(network) for network in settings.panel_networks(wildcards.panel)]
-
-
-def panel_params(wildcards):
-    """What a comparison depends on, apart from the networks themselves."""
-    panel = settings.panels[wildcards.panel]
-    return {
-        **panel.model_dump(mode="json"),
-        "members": {network: settings.family_of(network) for network in settings.panel_networks(wildcards.panel)},
-        "estimators": panel_estimators(wildcards.panel),
-        "seed": settings.seed,
-    }
-
-
-def panel_estimators(panel):
-    psd = ["deconfounded_psd"] if settings.panels[panel].deconfounded_psd else []
-    return [*settings.panels[panel].estimators, *psd]
-
-
-def measure_chunks(panel):
-    """Numbers of the jobs that share a panel's pairs, controls included."""
-    if not settings.panels[panel].measures:
-        return []
-    pairs = len(settings.panel_pairs(panel))
-    return range(max(1, -(-pairs // settings.panels[panel].pairs_per_job)))
-
-
-def panel_measures(wildcards):
-    panel = wildcards.panel
-    return [f"results/comparison/{panel}/measures-{chunk}.parquet" for chunk in measure_chunks(panel)]
-
-
 def study_of(kind):
     """The study that a rule's wildcard names."""
     return lambda wildcards: STUDIES[kind][wildcards.study]
@@ -372,8 +335,8 @@ def study_measurements(kind, study):
 def all_measurements(wildcards):
     files = ["results/comparison/networks.parquet"]
     for panel in settings.panels:
-        files.append(f"results/deconfounded_cka/{panel}/cka.parquet")
-        files += [f"results/comparison/{panel}/measures-{chunk}.parquet" for chunk in measure_chunks(panel)]
+        files += [*panel_rows(panel), f"results/comparison/{panel}/summary.parquet"]
+        files += [f"results/comparison/{panel}/implementations.parquet"] if panel in checked_panels() else []
     for kind, studies in STUDIES.items():
         for study in studies:
             files += study_measurements(kind, study)
@@ -383,11 +346,7 @@ def all_measurements(wildcards):
 def experiments():
     """Of each experiment of the table: the files to make again, and the jobs that its rows cost."""
     networks = dict(_network_jobs())
-    found = {}
-    for panel in settings.panels:
-        files = [f"results/deconfounded_cka/{panel}/cka.parquet"]
-        jobs = [networks[network] for network in settings.panel_networks(panel)]
-        found[f"layers_{panel}"] = {"files": files, "jobs": [*jobs, f"deconfounded_cka/compare_panel/{panel}"]}
+    found = panel_experiments(networks)
     for kind, studies in STUDIES.items():
         for study in studies:
             jobs = [networks[network] for network in settings.study_networks(studies[study])]
@@ -430,7 +389,8 @@ def paper_figures(paper):
 
 
 def all_figures():
-    return [figure for paper in [*PAPERS, "comparison"] for figure in paper_figures(paper)]
+    of_papers = [figure for paper in [*PAPERS, "comparison"] for figure in paper_figures(paper)]
+    return [*of_papers, "results/figures/comparison/claims_summary.svg"]
 
 
 def study_figures(paper):
@@ -448,17 +408,6 @@ def study_figures(paper):
 def has_both_trainings(study):
     """Whether a study has standard and robust networks, to be held against each other."""
     return len({settings.eps_of(network) > 0 for network in settings.study_networks(study)}) == 2
-
-
-def cka_figures(panel):
-    layers = [f"layers_{estimator}" for estimator in panel_estimators(panel)]
-    explained = ["explained_by_inputs"] if "deconfounded" in panel_estimators(panel) else []
-    return [*layers, "pair", *explained]
-
-
-def comparison_figures(panel):
-    measures = ["measures_by_layer"] if settings.panels[panel].measures else []
-    return ["self_similarity", "controls", *measures]
 
 
 def figure_files(path):

@@ -5,8 +5,11 @@ rule record_panel:
     input:
         networks=panel_weights,
         data=panel_dataset,
+        keras=panel_keras,
+        files=lambda wildcards: list(settings.panels[wildcards.panel].recordings.values()),
     output:
         recordings=temp(directory("results/comparison/{panel}/activations")),
+        outputs="results/comparison/{panel}/outputs.safetensors",
     log:
         "logs/comparison/{panel}/record.log",
     benchmark:
@@ -18,7 +21,7 @@ rule record_panel:
         mem_mb=2000,
         runtime=30,
     params:
-        panel=panel_params,
+        panel=panel_params(),
     message:
         "Recording the layers of all networks ({wildcards.panel})"
     script:
@@ -30,6 +33,7 @@ rule measure_panel:
         recordings=rules.record_panel.output.recordings,
     output:
         measurements="results/comparison/{panel}/measures-{chunk}.parquet",
+        timing="results/comparison/{panel}/measures-{chunk}.timing.csv",
     log:
         "logs/comparison/{panel}/measures-{chunk}.log",
     benchmark:
@@ -41,11 +45,308 @@ rule measure_panel:
         mem_mb=3000,
         runtime=120,
     params:
-        panel=panel_params,
+        panel=panel_params(),
     message:
         "Measures on recorded activations, part {wildcards.chunk} ({wildcards.panel})"
     script:
         "../workflow/scripts/measure_panel.py"
+
+
+rule align_panel:
+    input:
+        recordings=rules.record_panel.output.recordings,
+    output:
+        measurements="results/comparison/{panel}/alignment-{chunk}.parquet",
+        timing="results/comparison/{panel}/alignment-{chunk}.timing.csv",
+    log:
+        "logs/comparison/{panel}/alignment-{chunk}.log",
+    benchmark:
+        "results/cost/comparison/align_panel/{panel}-{chunk}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: settings.resources.threads_per_job
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        panel=panel_params("alignment"),
+    message:
+        "Shared responses of pairs of networks, part {wildcards.chunk} ({wildcards.panel})"
+    script:
+        "../workflow/scripts/align_panel.py"
+
+
+rule compare_behaviour:
+    input:
+        outputs=rules.record_panel.output.outputs,
+    output:
+        measurements="results/comparison/{panel}/behaviour.parquet",
+        timing="results/comparison/{panel}/behaviour.timing.csv",
+    log:
+        "logs/comparison/{panel}/behaviour.log",
+    benchmark:
+        "results/cost/comparison/compare_behaviour/{panel}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: settings.resources.threads_per_job
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        panel=panel_params(),
+        facts=panel_facts,
+    message:
+        "What the networks predict ({wildcards.panel})"
+    script:
+        "../workflow/scripts/compare_behaviour.py"
+
+
+# A kernel per network, and then all pairs, which cost nothing beside it: one job.
+rule compare_gradients:
+    input:
+        networks=panel_weights,
+        data=panel_dataset,
+    output:
+        measurements="results/comparison/{panel}/gradients.parquet",
+        timing="results/comparison/{panel}/gradients.timing.csv",
+    log:
+        "logs/comparison/{panel}/gradients.log",
+    benchmark:
+        "results/cost/comparison/compare_gradients/{panel}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: settings.resources.threads_per_job
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        panel=panel_params("gradients"),
+    message:
+        "Input similarity by gradients, of all networks ({wildcards.panel})"
+    script:
+        "../workflow/scripts/compare_gradients.py"
+
+
+rule stitch_panel:
+    input:
+        networks=panel_weights,
+        data=panel_dataset,
+    output:
+        measurements="results/comparison/{panel}/stitching-{chunk}.parquet",
+        timing="results/comparison/{panel}/stitching-{chunk}.timing.csv",
+    log:
+        "logs/comparison/{panel}/stitching-{chunk}.log",
+    benchmark:
+        "results/cost/comparison/stitch_panel/{panel}-{chunk}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: settings.resources.threads_per_job
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    params:
+        panel=panel_params("stitching"),
+        facts=panel_facts,
+    message:
+        "Stitching pairs of networks, part {wildcards.chunk} ({wildcards.panel})"
+    script:
+        "../workflow/scripts/stitch_panel.py"
+
+
+rule invert_panel:
+    input:
+        networks=panel_weights,
+        data=panel_dataset,
+    output:
+        images="results/comparison/{panel}/inverted-{chunk}.safetensors",
+        timing="results/comparison/{panel}/inverted-{chunk}.timing.csv",
+    log:
+        "logs/comparison/{panel}/inverted-{chunk}.log",
+    benchmark:
+        "results/cost/comparison/invert_panel/{panel}-{chunk}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: settings.resources.threads_per_job
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    params:
+        panel=panel_params("inversion"),
+        networks=lambda wildcards: list(inversion_chunks(wildcards.panel)[wildcards.chunk]),
+        # not an output: what was inverted before a job was killed is there for the next run
+        checkpoints="results/networks/checkpoints/panel_{panel}",
+    message:
+        "Inverting images through networks, part {wildcards.chunk} ({wildcards.panel})"
+    script:
+        "../workflow/scripts/invert_panel.py"
+
+
+rule compare_inverted_panel:
+    input:
+        networks=panel_weights,
+        data=panel_dataset,
+        images=lambda wildcards: [
+            f"results/comparison/{wildcards.panel}/inverted-{chunk}.safetensors"
+            for chunk in inversion_chunks(wildcards.panel)
+        ],
+        timings=lambda wildcards: [
+            f"results/comparison/{wildcards.panel}/inverted-{chunk}.timing.csv"
+            for chunk in inversion_chunks(wildcards.panel)
+        ],
+    output:
+        measurements="results/comparison/{panel}/inversion.parquet",
+        timing="results/comparison/{panel}/inversion.timing.csv",
+    log:
+        "logs/comparison/{panel}/inversion.log",
+    benchmark:
+        "results/cost/comparison/compare_inverted_panel/{panel}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: settings.resources.threads_per_job
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        panel=panel_params("inversion"),
+    message:
+        "All networks on the images inverted through each ({wildcards.panel})"
+    script:
+        "../workflow/scripts/compare_inverted_panel.py"
+
+
+# From here on no network runs: the pairs, and what each measure says about them, come from rows alone.
+rule summarise_panel:
+    input:
+        measurements=lambda wildcards: panel_rows(wildcards.panel),
+    output:
+        measurements="results/comparison/{panel}/summary.parquet",
+        pairs="results/comparison/{panel}/pairs.parquet",
+    log:
+        "logs/comparison/{panel}/summary.log",
+    benchmark:
+        "results/cost/comparison/summarise_panel/{panel}.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        panel=panel_params(),
+        facts=panel_facts,
+    message:
+        "What the measures agree on and tell apart ({wildcards.panel})"
+    script:
+        "../workflow/scripts/summarise_panel.py"
+
+
+# Other implementations are compared where they are installed; a row says which are not.
+rule check_implementations:
+    input:
+        recordings=rules.record_panel.output.recordings,
+    output:
+        measurements="results/comparison/{panel}/implementations.parquet",
+    log:
+        "logs/comparison/{panel}/implementations.log",
+    benchmark:
+        "results/cost/comparison/check_implementations/{panel}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        panel=panel_params(),
+    message:
+        "Our measures beside other implementations ({wildcards.panel})"
+    script:
+        "../workflow/scripts/check_implementations.py"
+
+
+for figure, words in SUMMARY_FIGURES.items():
+
+    rule:
+        name:
+            f"plot_{figure}"
+        input:
+            measurements=rules.summarise_panel.output.measurements,
+            timings=lambda wildcards: panel_timings(wildcards.panel),
+        output:
+            **figure_files(f"results/figures/comparison/{{panel}}/{figure}"),
+            figure=report(
+                f"results/figures/comparison/{{panel}}/{figure}.svg",
+                caption=f"../workflow/report/{figure}.rst",
+                category="Comparison",
+                subcategory="{panel}",
+                labels={"figure": words},
+            ),
+        log:
+            f"logs/comparison/{{panel}}/plot_{figure}.log",
+        conda:
+            "../envs/report.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            panel=panel_params(),
+            figure=figure,
+        message:
+            f"{words[0].upper()}{words[1:]} ({{wildcards.panel}})"
+        script:
+            "../workflow/scripts/plot_{params.figure}.py"
+
+
+rule plot_claims_summary:
+    input:
+        claims="results/tables/claims.parquet",
+    output:
+        **figure_files("results/figures/comparison/claims_summary"),
+        figure=report(
+            "results/figures/comparison/claims_summary.svg",
+            caption="../workflow/report/claims_summary.rst",
+            category="Comparison",
+            labels={"figure": "the claims of all papers"},
+        ),
+    log:
+        "logs/comparison/plot_claims_summary.log",
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "The claims of all papers, ours against the papers' values"
+    script:
+        "../workflow/scripts/plot_claims_summary.py"
+
+
+# One table of all pairs of all panels under all measures.
+rule collect_pairs:
+    input:
+        pairs=[f"results/comparison/{panel}/pairs.parquet" for panel in settings.panels],
+    output:
+        parquet="results/tables/pairs.parquet",
+        csv=report(
+            "results/tables/pairs.csv",
+            caption="../workflow/report/pairs.rst",
+            category="Tables",
+            labels={"table": "all pairs under all measures"},
+        ),
+    log:
+        "logs/comparison/collect_pairs.log",
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "Collecting all pairs of networks into one table"
+    script:
+        "../workflow/scripts/collect_pairs.py"
 
 
 rule plot_self_similarity:
@@ -69,7 +370,7 @@ rule plot_self_similarity:
         mem_mb=1000,
         runtime=10,
     params:
-        panel=panel_params,
+        panel=panel_params(),
     message:
         "Check: every network is like itself ({wildcards.panel})"
     script:
@@ -97,7 +398,7 @@ rule plot_controls:
         mem_mb=1000,
         runtime=10,
     params:
-        panel=panel_params,
+        panel=panel_params(),
     message:
         "Controls with known answers ({wildcards.panel})"
     script:
@@ -125,7 +426,7 @@ rule plot_measures_by_layer:
         mem_mb=1000,
         runtime=10,
     params:
-        panel=panel_params,
+        panel=panel_params(),
     message:
         "All measures by layer ({wildcards.panel})"
     script:

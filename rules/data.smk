@@ -45,10 +45,35 @@ rule fetch_aerial:
         "../workflow/scripts/fetch_aerial.py"
 
 
+# ImageNet is put below data.root by hand, and too large to be read as a whole: its marker holds a hash of its files'
+# names and sizes.
+rule find_imagenet:
+    input:
+        [],
+    output:
+        done="results/data/imagenet.json",
+    log:
+        "logs/data/find_imagenet.log",
+    benchmark:
+        "results/cost/data/find_imagenet/imagenet.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    message:
+        "Looking for ImageNet below data.root"
+    script:
+        "../workflow/scripts/find_imagenet.py"
+
+
 ruleorder: fetch_aerial > fetch_dataset
+ruleorder: find_imagenet > fetch_dataset
 
 
 # Downloads need the network, which the nodes of a cluster may not have.
 localrules:
     fetch_dataset,
     fetch_aerial,
+    find_imagenet,

@@ -8,6 +8,7 @@ rule compare_panel:
         data=panel_dataset,
     output:
         measurements="results/deconfounded_cka/{panel}/cka.parquet",
+        timing="results/deconfounded_cka/{panel}/cka.timing.csv",
     log:
         "logs/deconfounded_cka/{panel}.log",
     benchmark:
@@ -19,7 +20,7 @@ rule compare_panel:
         mem_mb=int(1000 * settings.resources.memory_gb) + 1000,
         runtime=60,
     params:
-        panel=panel_params,
+        panel=panel_params(),
     message:
         "CKA of all pairs of layers and networks ({wildcards.panel})"
     script:
@@ -47,7 +48,7 @@ rule plot_layers:
         mem_mb=1000,
         runtime=10,
     params:
-        panel=panel_params,
+        panel=panel_params(),
     message:
         "Layer by layer: {wildcards.estimator} ({wildcards.panel})"
     script:
@@ -75,7 +76,7 @@ rule plot_pair:
         mem_mb=1000,
         runtime=10,
     params:
-        panel=panel_params,
+        panel=panel_params(),
     message:
         "Layer by layer: one pair of networks ({wildcards.panel})"
     script:
@@ -103,7 +104,7 @@ rule plot_explained_by_inputs:
         mem_mb=1000,
         runtime=10,
     params:
-        panel=panel_params,
+        panel=panel_params(),
     message:
         "Share of the similarity structure that the inputs explain ({wildcards.panel})"
     script:

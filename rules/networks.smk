@@ -1,4 +1,5 @@
 # A network is results/networks/NAME.safetensors, with what is known about it in NAME.json.
+from netalike.networks.robust_names import is_robust_name
 
 
 # One rule per job: it trains `networks_per_job` networks of a family, since a job costs its start.
@@ -33,8 +34,16 @@ for family, part, networks in training_jobs():
             "../workflow/scripts/train_networks.py"
 
 
+def robust_families():
+    """The families that are one published robust network each."""
+    published = {family: settings.networks[family].weights or "" for family in imported_networks()}
+    return [family for family, name in published.items() if is_robust_name(name.removeprefix("published:"))]
+
+
 # One rule per family that comes from elsewhere: one job fetches, checks and converts all its networks.
 for family, networks in imported_networks().items():
+    if family in robust_families():
+        continue
 
     rule:
         name:
@@ -62,6 +71,36 @@ for family, networks in imported_networks().items():
             f"Importing the networks {family}"
         script:
             "../workflow/scripts/import_networks.py"
+
+
+# A published robust network, of ImageNet for the most part: accuracy is that on some images of each class.
+for family in robust_families():
+
+    rule:
+        name:
+            f"import_{family}"
+        input:
+            data=f"results/data/{settings.networks[family].dataset}.json",
+        output:
+            weights=[weights(network) for network in imported_networks()[family]],
+            cards=[card(network) for network in imported_networks()[family]],
+        log:
+            f"logs/networks/import_{family}.log",
+        benchmark:
+            f"results/cost/networks/import/{family}.tsv"
+        conda:
+            "../envs/torch.yaml"
+        threads: settings.resources.threads_per_job
+        resources:
+            mem_mb=8000,
+            runtime=240,
+        params:
+            family=settings.networks[family].model_dump(mode="json", exclude={"threads", "networks_per_job"}),
+            n_images=5000,
+        message:
+            f"Importing the robust network {family}"
+        script:
+            "../workflow/scripts/import_robust.py"
 
 
 rule tabulate_networks:

@@ -65,13 +65,16 @@ rule build_page:
     input:
         measurements=rules.collect_measurements.output.parquet,
         claims=rules.judge_claims.output.parquet,
+        pairs=rules.collect_pairs.output,
         cards=lambda wildcards: [figure.replace(".svg", ".json") for figure in all_figures()],
+        measure_costs=[timing for panel in settings.panels for timing in panel_timings(panel)],
         animations=animations(),
         networks=[card(network) for network in used_networks()],
         data=[f"results/data/{dataset}.json" for dataset in used_datasets()],
     output:
         page="results/index.html",
         papers=directory("results/papers"),
+        sources="results/sources.html",
         cost_parquet="results/tables/cost.parquet",
         cost_csv="results/tables/cost.csv",
     log:

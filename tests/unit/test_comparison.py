@@ -11,7 +11,7 @@ import torch
 
 from netalike import comparison, data, networks
 from netalike.activations import record
-from netalike.measures import PairwiseCKA
+from netalike.measures import PairwiseCKA, of_quantity
 from netalike.measures.gram import centred_gram
 from netalike.measures.sources import batch_permutation
 
@@ -133,7 +133,7 @@ def test_recordings_with_their_permuted_twins(weights, tmp_path, measure_images,
     settings = panel(measure_images=measure_images, n_images=n_images)
     recordings, orders = comparison.recordings_of(tmp_path, settings)
     twins = ["tiny10-s0@permuted_samples", "lenet-s0@permuted_samples"]
-    assert sorted(recordings) == sorted([*MEMBERS, *twins])
+    assert sorted(recordings) == sorted([*MEMBERS, *twins, "noise"])
     assert sorted(orders) == sorted(twins)
     expected = batch_permutation(12, 12, seed=7).numpy()
     for twin in twins:
@@ -164,6 +164,8 @@ def test_controls_are_in_the_first_job_alone():
     assert first[4:] == [
         ("tiny10-s0", "tiny10-s0@permuted_samples"),
         ("lenet-s0", "lenet-s0@permuted_samples"),
+        ("tiny10-s0", "noise"),
+        ("lenet-s0", "noise"),
         ("tiny10-s0", "tiny10-s0"),
         ("tiny10-s0", "tiny10-s0@untrained"),
         ("lenet-s0", "lenet-s0"),
@@ -175,7 +177,7 @@ def test_controls_are_in_the_first_job_alone():
 
 def test_the_pairs_name_only_who_takes_part(weights):
     names = {m.name for m in comparison.load_members(weights, panel())}
-    known = names | {f"{name}@permuted_samples" for name in names}
+    known = names | {f"{name}@permuted_samples" for name in names} | {"noise"}
     asked = {name for chunk in (0, 1) for pair in comparison.pairs_of(panel(), chunk) for name in pair}
     assert asked <= known
     assert set(MEMBERS) <= asked
@@ -185,6 +187,69 @@ def test_a_panel_of_one_network_is_compared_with_itself_and_its_controls():
     found = comparison.pairs_of(panel(members={"lenet-s0": "lenet"}), 0)
     assert found == [
         ("lenet-s0", "lenet-s0@permuted_samples"),
+        ("lenet-s0", "noise"),
         ("lenet-s0", "lenet-s0"),
         ("lenet-s0", "lenet-s0@untrained"),
     ]
+
+
+# ---- controls on recordings, and networks that cannot be run ---------------------------------------------------------
+
+
+def recorded(weights, folder):
+    images = data.load("digits", "test", limit=12)
+    for member in comparison.load_members(weights, panel(controls=[])):
+        record(member.model, images, member.layers[:2], folder / member.name)
+
+
+def test_permuted_units_are_the_same_units_in_another_order(weights, tmp_path):
+    recorded(weights, tmp_path)
+    recordings, orders = comparison.recordings_of(tmp_path, panel(controls=["permuted_units"]))
+    assert not orders
+    for network in ("tiny10-s0", "lenet-s0"):
+        for layer, original in recordings[network].items():
+            permuted = recordings[network + "@permuted_units"][layer]
+            assert not np.array_equal(permuted, original)
+            assert np.array_equal(np.sort(permuted, axis=1), np.sort(original, axis=1))
+            again = comparison.recordings_of(tmp_path, panel(controls=["permuted_units"]))[0]
+            assert np.array_equal(again[network + "@permuted_units"][layer], permuted)
+
+
+def test_noise_has_as_many_samples_as_the_recordings(weights, tmp_path):
+    recorded(weights, tmp_path)
+    recordings, _ = comparison.recordings_of(tmp_path, panel(controls=["noise"]))
+    assert recordings["noise"]["noise"].shape[0] == 12
+    assert abs(float(recordings["noise"]["noise"].mean())) < 0.1
+
+
+def test_every_control_is_a_pair_of_the_first_job():
+    controls = ["untrained", "permuted_samples", "permuted_units", "noise"]
+    pairs = comparison.pairs_of(panel(controls=controls))
+    for control in ("@permuted_samples", "@permuted_units", "@untrained"):
+        assert ("lenet-s0", f"lenet-s0{control}") in pairs
+    assert ("tiny10-s0", "noise") in pairs
+    assert ("tiny10-s0", "tiny10-s0") in pairs
+    assert pairs[:6] == list(itertools.combinations(MEMBERS, 2))
+
+
+def test_pairs_with_recorded_networks_are_left_out_where_networks_run():
+    settings = panel(recorded={"lenet-s2": "file"}, controls=["untrained", "noise"])
+    pairs = comparison.pairs_of(settings)
+    assert ("lenet-s2", "lenet-s0") not in comparison.running_pairs(settings, pairs)
+    assert {name for pair in comparison.running_pairs(settings, pairs) for name in pair if "lenet-s2" in name} == set()
+    assert ("lenet-s0", "noise") in comparison.running_pairs(settings, pairs)
+
+
+def test_cka_of_recorded_networks_is_computed_with_the_other_measures():
+    pairs = [("tiny10-s0", "lenet-s0"), ("lenet-s0", "lenet-s2")]
+    settings = panel(recorded={"lenet-s2": "file"}, measures=["procrustes"])
+    found = {measure.key: chosen for measure, chosen in comparison.measures_of(settings, pairs, of_quantity)}
+    assert found["procrustes/published"] == pairs
+    assert found["cka/unbiased"] == [("lenet-s0", "lenet-s2")]
+    alone = comparison.measures_of(panel(recorded={}, measures=["procrustes"]), pairs, of_quantity)
+    assert [measure.key for measure, _ in alone] == ["procrustes/published"]
+
+
+def test_nobody_makes_a_twin_of_a_file():
+    assert comparison.twinned(panel(recorded={"lenet-s0": "file"})) == ["tiny10-s0", "lenet-s1", "lenet-s2"]
+    assert comparison.twinned(panel(recorded={"lenet-s0": "keras"})) == ["tiny10-s0", "lenet-s0", "lenet-s1"]

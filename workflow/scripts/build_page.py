@@ -1,10 +1,10 @@
-"""Build the page and the papers' pages, and the table of what each job took."""
+"""Build the page, the pages of papers and panels, and the table of what each job took."""
 
 import pandas as pd
 
 from netalike.configuration import Configuration, explain
 from netalike.evidence import cost, measurements, provenance
-from netalike.page import build
+from netalike.page import build, read_costs
 from netalike.scripting import log_to
 
 with log_to(snakemake.log[0]):
@@ -23,4 +23,7 @@ with log_to(snakemake.log[0]):
         title=settings["page"]["title"],
         embed_rows=settings["page"]["embed_rows"],
         differences=explain(Configuration.model_validate(settings)),
+        measure_costs=read_costs(snakemake.input.get("measure_costs", [])),
+        network_cards=snakemake.input.networks,
+        repository=".",
     )

@@ -3,6 +3,7 @@
 from netalike import comparison, data, networks
 from netalike.data.place import place_of
 from netalike.evidence import measurements, rows
+from netalike.evidence.metering import Meter
 from netalike.measures.panel import compare_networks
 from netalike.scripting import log_to
 
@@ -10,20 +11,25 @@ with log_to(snakemake.log[0], snakemake.threads):
     panel = snakemake.params.panel
     root = place_of(snakemake.config["data"]).root
     images = data.load(panel["dataset"], "test", root, limit=panel["n_images"])
-    members = comparison.load_members(dict(zip(panel["members"], snakemake.input.networks, strict=True)), panel)
+    members = comparison.load_members(dict(zip(panel["running"], snakemake.input.networks, strict=True)), panel)
     device = networks.resolve_device(snakemake.config["resources"]["device"])
     sources, permuted = comparison.sources_of(members, images, panel, device)
 
-    result = compare_networks(
-        sources,
-        images,
-        panel["estimators"],
-        panel["batch_size"],
-        permuted,
-        panel["seed"],
-        snakemake.config["resources"]["memory_gb"],
-        panel["whole_set_precision"],
-    )
+    meter = Meter("representation")
+    with meter.networks(rows.measure_keys(panel["estimators"]), len(members)):  # one pass, and all pairs with it
+        result = compare_networks(
+            sources,
+            images,
+            panel["estimators"],
+            panel["batch_size"],
+            permuted,
+            panel["seed"],
+            snakemake.config["resources"]["memory_gb"],
+            panel["whole_set_precision"],
+        )
+    with meter.pairs(rows.measure_keys(panel["estimators"]), len(comparison.pairs_of(panel))):
+        pass
+    meter.write(snakemake.output.timing)
     measurements.write(
         rows.panel_rows(result, panel["members"]),
         snakemake.output.measurements,

@@ -2,18 +2,20 @@
 
 from netalike import comparison
 from netalike.evidence import measurements, rows
+from netalike.evidence.metering import Meter
 from netalike.measures import of_quantity, recorded
 from netalike.scripting import log_to
 
 with log_to(snakemake.log[0], snakemake.threads):
-    panel = snakemake.params.panel
+    panel, meter = snakemake.params.panel, Meter("representation")
     recordings, orders = comparison.recordings_of(snakemake.input.recordings, panel)
     pairs = comparison.pairs_of(panel, int(snakemake.wildcards.chunk))
-    measures = [measure for quantity in panel["measures"] for measure in of_quantity(quantity)]
-
-    comparisons = recorded.compare_recorded(recordings, pairs, measures, panel["layer_pairs"], orders)
+    found = []
+    for measure, chosen in comparison.measures_of(panel, pairs, of_quantity):
+        with meter.pairs(measure.key, len(chosen)):
+            found += recorded.compare_recorded(recordings, chosen, [measure], panel["layer_pairs"], orders)
     measurements.write(
-        rows.comparison_rows(comparisons, panel["members"]),
+        rows.comparison_rows(found, panel["members"]),
         snakemake.output.measurements,
         paper="comparison",
         experiment=f"measures_{snakemake.wildcards.panel}",
@@ -22,3 +24,4 @@ with log_to(snakemake.log[0], snakemake.threads):
         n_samples=comparison.samples_in(recordings),
         seed=panel["seed"],
     )
+    meter.write(snakemake.output.timing)

@@ -73,9 +73,9 @@ def test_an_ill_conditioned_network_is_tried_again_less_and_less(monkeypatch):
 
     def counted(matrix):
         tried.append(len(done))
-        return polar.polar_rows_by_svd(matrix), False
+        return polar.polar_rows_by_svd(matrix), None
 
-    monkeypatch.setattr(polar, "polar_rows", counted)
+    monkeypatch.setattr(polar, "polar_rows_and_axes", counted)
     factors = polar.PolarFactors(1)
     for _ in range(20):
         done += factors([with_condition(1e9)[0]])
@@ -91,3 +91,43 @@ def test_networks_side_by_side_give_the_same_factors(monkeypatch):
     monkeypatch.setattr(together._blas, "threads", 3)
     for a, b in zip(alone(matrices), together(matrices), strict=True):
         assert a == pytest.approx(b, abs=1e-14)
+
+
+def settled_near(distance, number=500, k=64, seed=0):
+    """A square matrix, its orthogonal factor, and what is known of a matrix at a distance from it."""
+    random = np.random.default_rng(seed)
+    matrix, expected = with_condition(number, k, k, seed)
+    other, axes = polar.polar_rows_and_axes(matrix + distance * random.standard_normal((k, k)) / number)
+    return matrix, expected, polar.Settled(axes, axes.T @ other)
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-5, 1e-3])
+def test_the_factor_of_a_matrix_nearby_is_turned_into_the_factor(distance):
+    matrix, expected, settled = settled_near(distance)
+    before = np.abs(settled.axes @ settled.turned - expected).max()
+    factor, now = polar.polar_nearby(matrix, settled)
+    assert np.abs(factor - expected).max() < 1e-3 * before + 1e-11
+    assert factor @ factor.T == pytest.approx(np.eye(64), abs=1e-13)
+    assert now.axes @ now.turned == pytest.approx(factor, abs=1e-13)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_turning_does_not_depend_on_the_scale(scale):
+    matrix, expected, settled = settled_near(1e-3)
+    assert polar.polar_nearby(scale * matrix, settled)[0] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("change", [lambda m: -m, lambda m: m[::-1], lambda m: m * np.nan, lambda m: 0 * m])
+def test_a_factor_that_is_not_near_is_not_turned(change):
+    matrix, _, settled = settled_near(1e-3)
+    assert polar.polar_nearby(change(matrix), settled) is None
+
+
+def test_a_network_that_jumps_is_decomposed_again():
+    factors, (first, _), (second, expected) = (
+        polar.PolarFactors(1),
+        with_condition(10, 6, 6),
+        with_condition(9, 6, 6, 7),
+    )
+    factors([first])
+    assert factors([second])[0] == pytest.approx(expected, abs=1e-12)

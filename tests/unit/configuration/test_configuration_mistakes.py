@@ -178,19 +178,39 @@ MISTAKES = {
     ),
     "task": (
         family(task="rotations"),
-        ["networks.mine.task: unknown name", "allowed: one of classes, rotation", "nearest: rotation"],
+        [
+            "networks.mine.task: unknown name",
+            "allowed: one of classes, rotation, random_labels, shortcut",
+            "nearest: rotation",
+        ],
     ),
     "published for another task": (
         family(weights="published:tiny10-authors", dataset="cifar10", task="rotation"),
         ["networks.mine.task: not the task of published:tiny10-authors", "task: classes"],
     ),
-    "tasks of a panel": (
-        {"networks": FAMILIES, **panel(networks=["lenet-digits", "turned"])},
-        [
-            "panels.digits.networks[1]: the family is trained on the task rotation, others of the panel are not",
-            "deconfounded_cka.tasks compares networks of several",
-            "networks: [lenet-digits]",
-        ],
+    "a panel of nobody": (
+        {"panels": {"empty": {"dataset": "digits"}}},
+        ["panels.empty.networks: nobody takes part", "or give keras, or recordings"],
+    ),
+    "unknown family of measures": (
+        panel(compare=["representations"]),
+        ["panels.digits.compare[0]: unknown name", "nearest: representation"],
+    ),
+    "Keras networks beside others": (
+        panel(keras=["digits"]),
+        ["panels.digits.keras: Keras networks are recorded on images of their own choice", "keras: []"],
+    ),
+    "unknown Keras study": (
+        {"panels": {"k": {"dataset": "digits", "keras": ["digit"]}}},
+        ["panels.k.keras[0]: unknown study of Keras networks", "nearest: digits", "keras: [digits]"],
+    ),
+    "Keras networks on other images": (
+        {"panels": {"k": {"dataset": "mnist", "keras": ["digits"]}}},
+        ["panels.k.keras[0]: the study is on digits, the panel on mnist", "dataset: digits"],
+    ),
+    "a recording that is called as a network": (
+        panel(recordings={"lenet-digits-s0": "a.npz"}),
+        ["recordings.lenet-digits-s0: a network of the section networks has this name", "my-lenet-digits-s0: a.npz"],
     ),
     "more training images than there are": (
         family(training={"batch_size": 64}, n_train=1298),
@@ -587,11 +607,17 @@ def test_a_list_with_a_wrong_item_is_not_called_short():
     assert text.startswith("the configuration has a mistake:")
 
 
-def test_networks_of_one_task_make_a_panel():
-    assert load({"networks": FAMILIES, **panel(networks=["turned"])}).panel_networks("digits") == [
-        "turned-s0",
-        "turned-s1",
-    ]
+def test_networks_of_several_tasks_make_a_panel():
+    loaded = load({"networks": FAMILIES, **panel(networks=["turned", "bare"], networks_per_family=1)})
+    assert loaded.panel_networks("digits") == ["turned-s0", "bare-s0"]
+    assert loaded.facts_of("turned-s0")["task"] == "rotation"
+
+
+def test_networks_take_part_by_recordings_alone():
+    loaded = load({"panels": {"k": {"dataset": "digits", "keras": ["digits"], "networks_per_family": 2}}})
+    assert loaded.panel_recordings("k") == {"conv_small-s0": "conv_small", "conv_small-s1": "conv_small"}
+    assert not loaded.panels["k"].has("stitching")
+    assert loaded.panels["k"].has("behaviour")
 
 
 def test_the_error_is_one_of_ours():

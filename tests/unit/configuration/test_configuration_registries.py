@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from netalike.configuration import names
 from netalike.configuration.fields import Corruption, Severity, Task
-from netalike.configuration.models import ActivationMeasure
+from netalike.configuration.panels import ActivationMeasure
 from netalike.data import shift_names
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
@@ -89,13 +90,15 @@ class FromImages:
         self._means = [np.zeros_like(mean) if copy else mean for mean, copy in zip(means, large, strict=True)]
         # made once: asking the system for memory anew takes as long as filling it
         self._summed, self._shared = (np.empty((features, len(X[0])), dtype) for _ in range(2))
+        self._gemm = linalg.get_blas_funcs("gemm", dtype=dtype)
 
     def cross(self, weights: Iterable[Floats], mix: Floats) -> tuple[list[Floats], Floats]:
         """Multiply with weighted bases, see `Products`."""
         summed, product, dtype = self._summed, self._shared, self._summed.dtype
         summed[:], offset = 0, np.zeros(len(mix))
         for weight, x, mean in zip(weights, self._X, self._means, strict=True):
-            np.add(summed, np.matmul(weight.astype(dtype, copy=False), x.T, out=product), out=summed)
+            # adds to `summed`, seen as (n, k) in Fortran's order, without an array between
+            self._gemm(1.0, x.T, np.ascontiguousarray(weight, dtype).T, 1.0, summed.T, trans_a=True, overwrite_c=True)
             offset += weight @ mean
         summed -= offset[:, None].astype(dtype)
         precise = summed.astype(np.float64, copy=False)

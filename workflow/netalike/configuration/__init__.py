@@ -2,7 +2,8 @@
 
 from netalike.configuration.differences import Difference, explain
 from netalike.configuration.loading import load, validated
-from netalike.configuration.models import Configuration, NetworkFamily, Panel, network_id
+from netalike.configuration.models import Configuration, NetworkFamily, network_id
+from netalike.configuration.panels import Panel
 from netalike.configuration.problems import ConfigurationError, Problem
 from netalike.configuration.reading import parse, read
 

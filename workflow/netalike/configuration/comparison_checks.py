@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from netalike.configuration.common_checks import Known, check_dataset, check_repeated
 from netalike.configuration.fields import patterns_of
-from netalike.configuration.models import NetworkFamily, Panel
+from netalike.configuration.models import NetworkFamily
 from netalike.configuration.names import BLOCKS, layer_names, matching_layers
+from netalike.configuration.panels import Panel
 from netalike.configuration.papers import OfNetworks, OnImages
 from netalike.configuration.problems import NOTHING, Path, Problem
 from netalike.configuration.studies import Demonstration
@@ -20,15 +21,20 @@ MINIMUM_BATCH = 4
 def check_panel(path: Path, panel: Panel, known: Known) -> Iterator[Problem]:
     """Find every mistake of a panel; see `checks.check`."""
     yield from check_dataset((*path, "dataset"), panel.dataset, known)
-    for key in ("networks", "seeds", "controls", "estimators", "measures"):
+    for key in ("networks", "keras", "compare", "seeds", "controls", "estimators", "measures"):
         yield from check_repeated((*path, key), getattr(panel, key) or ())
+    if not (panel.networks or panel.keras or panel.recordings):
+        fitting = [name for name, family in known.configuration.networks.items() if family.dataset == panel.dataset]
+        what, allowed = "nobody takes part", "families of the section networks; or give keras, or recordings"
+        yield Problem((*path, "networks"), what, [], allowed, fitting[:2] or None, None, None if fitting else path)
     yield from check_unknown_families(path, panel, known)
     for place, name, family in members(panel, known):
         yield from _check_panel_dataset((*path, "networks", place), panel, name, family, known)
-        yield from _check_panel_task(path, panel, place, known)
         yield from check_member(path, panel, name, family, known)
     yield from check_layer_families(path, panel, known)
     yield from check_images(path, panel, panel.dataset, known)
+    yield from _check_keras(path, panel, known)
+    yield from _check_recordings(path, panel, known)
 
 
 def members(compared: Panel | OfNetworks, known: Known) -> Iterator[tuple[int, str, NetworkFamily]]:
@@ -132,15 +138,49 @@ def _check_panel_dataset(path: Path, panel: Panel, name: str, family: NetworkFam
         yield Problem(path, what, name, allowed, True, None, across, relies_on=(across,))
 
 
-def _check_panel_task(path: Path, panel: Panel, place: int, known: Known) -> Iterator[Problem]:
-    """Networks of several tasks are for the studies of a paper, which hold them apart."""
-    tasks = {name: family.task for _, name, family in members(panel, known)}
-    name = panel.networks[place]
-    if len(set(tasks.values())) > 1 and tasks[name] != "classes":
-        what = f"the family is trained on the task {tasks[name]}, others of the panel are not"
-        fitting = [other for other, task in tasks.items() if task == "classes"]
-        allowed = "families of one task; deconfounded_cka.tasks compares networks of several"
-        yield unfit_family(path, panel, place, what, allowed, fitting, (("networks", name, "task"),))
+def _check_keras(path: Path, panel: Panel, known: Known) -> Iterator[Problem]:
+    """Find Keras networks that are not there, or are recorded on other images than the panel's."""
+    studies = known.configuration.shared_response.alignments
+    for place, name in enumerate(panel.keras):
+        here = (*path, "keras", place)
+        if name not in studies:
+            fitting = [other for other, study in studies.items() if study.dataset == panel.dataset]
+            near = nearest(name, fitting)
+            allowed = (
+                f"a study of shared_response.alignments on {panel.dataset}: {', '.join(fitting) or '(there is none)'}"
+            )
+            write = list(dict.fromkeys([near or fitting[0]])) if fitting else None
+            place_of_list, relies_on = (*path, "keras"), (("shared_response", "alignments"),)
+            whole = write is None and not (panel.networks or panel.recordings)
+            instead = path if whole else place_of_list
+            yield Problem(
+                here,
+                "unknown study of Keras networks",
+                name,
+                allowed,
+                write or (None if whole else []),
+                near,
+                instead,
+                relies_on,
+            )
+        elif studies[name].dataset != panel.dataset:
+            what = f"the study is on {studies[name].dataset}, the panel on {panel.dataset}"
+            write = studies[name].dataset
+            yield Problem(here, what, name, "studies on the panel's data set", write, None, (*path, "dataset"))
+    if panel.keras and (panel.networks or panel.recordings):
+        what = "Keras networks are recorded on images of their own choice, so that no others can be compared with them"
+        allowed = "keras, or networks and recordings; a second panel for the others"
+        yield Problem((*path, "keras"), what, list(panel.keras), allowed, [])
+
+
+def _check_recordings(path: Path, panel: Panel, known: Known) -> Iterator[Problem]:
+    """Find recordings that are called as networks are."""
+    taken = known.configuration.network_ids()
+    for name, file in panel.recordings.items():
+        if name in taken:
+            what, allowed = "a network of the section networks has this name", "any other name"
+            instead = (*path, "recordings", f"my-{name}")
+            yield Problem((*path, "recordings", name), what, file, allowed, file, None, instead)
 
 
 def _check_patterns(

@@ -6,6 +6,7 @@ new section is one model here and one line in `Configuration`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import combinations, combinations_with_replacement, islice
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from netalike.configuration.fields import Layers, Name, Positive, Section, Seeds, Task, Whole, patterns_of
+from netalike.configuration.fields import Name, Positive, Section, Seeds, Task, Whole
 from netalike.configuration.input_similarity_studies import InputSimilarity
 from netalike.configuration.inversion_studies import Inversion
-from netalike.configuration.names import BLOCKS, COLLECTIONS, Collection, is_pretrained
+from netalike.configuration.names import COLLECTIONS, Collection, is_pretrained
+from netalike.configuration.panels import Panel
 from netalike.configuration.papers import OwnStudy, StitchingStudy, Study
 from netalike.configuration.shared_response_studies import SharedResponsePaper
 from netalike.configuration.stitching_studies import LayerStudy, Stitching
@@ -25,10 +27,6 @@ from netalike.training.adversarial_settings import AdversarialSettings
 from netalike.training.settings import Settings as TrainingSettings
 
 PUBLISHED = "published:"
-
-Control = Literal["untrained", "permuted_samples", "noise"]
-Estimator = Literal["published", "biased", "unbiased", "deconfounded"]
-ActivationMeasure = Literal["procrustes", "cca", "svcca", "pwcca", "linear_regression", "rsa"]
 
 
 class ImageFolder(Section):
@@ -106,8 +104,9 @@ class NetworkFamily(Section):
     )
     task: Task = Field(
         "classes",
-        description="What the networks learn to tell: classes (of the data set), or rotation (by which of 0, 90, 180 "
-        "and 270 degrees an image was turned).",
+        description="What the networks learn to tell: classes (of the data set); rotation (by which of 0, 90, 180 and "
+        "270 degrees an image was turned); random_labels (the training labels in random order, so that nothing is to "
+        "be learned but the images by heart); shortcut (classes, on training images that a bright spot gives away).",
         examples=["rotation"],
     )
     n_train: Positive | None = Field(
@@ -145,98 +144,6 @@ class NetworkFamily(Section):
         if self.weights is None or not self.weights.startswith(PUBLISHED):
             return None
         return COLLECTIONS.get(self.weights.removeprefix(PUBLISHED))
-
-
-class Panel(Section):
-    """A set of networks that are compared with each other on the same images."""
-
-    without_effect: ClassVar[frozenset[str]] = frozenset({"pairs_per_job"})
-
-    dataset: str = Field(
-        min_length=1,
-        description="Data set whose test split the networks are compared on.",
-        examples=["cifar10"],
-        json_schema_extra={"$comment": "the name of a data set, such as digits"},
-    )
-    networks: tuple[str, ...] = Field(
-        min_length=1,
-        description="Families of the section networks.",
-        examples=[["lenet-digits", "tiny10-digits"]],
-        json_schema_extra={"$comment": "a list of families of the section networks"},
-    )
-    seeds: Seeds | None = Field(
-        None, description="Only these seeds of each family; null takes all of them.", examples=["0-1"]
-    )
-    across_datasets: bool = Field(
-        False,
-        description="Also allow families that were trained on another data set with as many channels.",
-        examples=[True],
-    )
-    layers: Layers = Field(
-        (BLOCKS,),
-        description="Layers to compare: names, globs, or blocks (the end of each block of the architecture); one list "
-        "for all families, or a list per family.",
-        examples=[["bn*", "fc"]],
-    )
-    n_images: Whole = Field(
-        500, ge=4, description="The first so many images of the test split are used.", examples=[2000]
-    )
-    batch_size: Whole = Field(
-        128,
-        ge=4,
-        description="Images per batch, over which CKA is averaged as its estimator prescribes; every batch, the last "
-        "too, needs 4 images.",
-        examples=[125],
-    )
-    controls: tuple[Control, ...] = Field(
-        ("untrained", "permuted_samples", "noise"),
-        description="What the similarities are held against: untrained networks of the same architectures, the second "
-        "network's images in another order, noise instead of images.",
-        examples=[["permuted_samples", "noise"]],
-    )
-    estimators: tuple[Estimator, ...] = Field(
-        ("published", "biased", "unbiased", "deconfounded"), description="Estimators of CKA.", examples=[["unbiased"]]
-    )
-    deconfounded_psd: bool = Field(
-        False,
-        description="Also compute the deconfounded CKA with the residual projected on the positive semidefinite cone; "
-        "costly: an eigenvalue decomposition per layer and batch.",
-        examples=[True],
-    )
-    measures: tuple[ActivationMeasure, ...] = Field(
-        ("procrustes", "cca", "svcca", "pwcca", "linear_regression", "rsa"),
-        description="Measures other than CKA, computed on recorded activations.",
-        examples=[["procrustes", "rsa"]],
-    )
-    measure_images: Whole = Field(
-        512, ge=4, description="Images for these measures: the first so many of n_images, at most all.", examples=[256]
-    )
-    layer_pairs: Literal["matched", "all"] = Field(
-        "matched",
-        description="Pairs of layers for these measures: matched (same depth) or all.",
-        examples=["all"],
-    )
-    whole_set_precision: Literal["float32", "bfloat16"] = Field(
-        "float32",
-        description="Numbers of the biased estimator on the whole set. For sets of many thousands of images, bfloat16 "
-        "takes half the memory and, on processors with matrix units, a third of the time; CKA moves by about 1e-5.",
-        examples=["bfloat16"],
-    )
-    pairs_per_job: Whole = Field(64, ge=1, description="Pairs of networks that one job compares.", examples=[16])
-
-    @property
-    def images_for_measures(self) -> int:
-        """How many images the measures other than CKA see: `measure_images`, but never more than `n_images`."""
-        return min(self.measure_images, self.n_images)
-
-    def layers_of(self, family: str) -> tuple[str, ...]:
-        """Return the layer patterns of one family."""
-        return patterns_of(self.layers, family)
-
-    @property
-    def families(self) -> tuple[str, ...]:
-        """The families that take part, as studies name them."""
-        return self.networks
 
 
 class PageSettings(Section):
@@ -392,6 +299,21 @@ class Configuration(Section):
         robust = self.settings_of(network).robust_training
         return 0.0 if robust is None else robust.eps
 
+    def facts_of(self, network: str) -> dict[str, Any]:
+        """Return what tells a network from others of a panel: its family, architecture, task, data set, training."""
+        family = self.settings_of(network)
+        learning = family.learning
+        told: dict[str, Any] = {"weights": family.weights} if learning is None else learning.model_dump(mode="json")
+        return {
+            "family": self.family_of(network),
+            "architecture": family.architecture,
+            "task": family.task,
+            "dataset": family.dataset,
+            "training": json.dumps({**told, "n_train": family.n_train}, sort_keys=True),
+            "eps": self.eps_of(network),
+            "augment": None if learning is None else learning.augment,
+        }
+
     def threads_of(self, network: str) -> int:
         """Return the CPU threads with which a network is trained."""
         return self.settings_of(network).threads or self.resources.threads_per_job
@@ -401,9 +323,19 @@ class Configuration(Section):
         return [network for network in self.network_ids() if self.settings_of(network).learning is not None]
 
     def panel_networks(self, panel: str) -> list[str]:
-        """Return the ids of a panel's networks, without the controls, family by family."""
+        """Return the ids of a panel's networks, without recordings and controls, family by family."""
         settings = self.panels[panel]
-        return self._members(settings.families, settings.seeds)
+        return self._members(settings.families, settings.seeds, settings.networks_per_family)
+
+    def panel_recordings(self, panel: str) -> dict[str, str]:
+        """Return who takes part in a panel by recorded activations: file, or kind of Keras network, by name."""
+        settings, studies = self.panels[panel], self.shared_response.alignments
+        keras = {
+            f"{studies[name].training.architecture}-s{seed}": studies[name].training.architecture
+            for name in settings.keras
+            for seed in studies[name].seeds[: settings.networks_per_family]
+        }
+        return {**keras, **settings.recordings}
 
     def studies(self) -> dict[tuple[str, str, str], Study]:
         """Return every study by its paper, its kind and its name."""
@@ -462,12 +394,11 @@ class Configuration(Section):
         studies = [self.study_dataset(study) for study in self.studies().values()]
         return list(dict.fromkeys([*trained, *panels, *(name for name in studies if name is not None)]))
 
-    def _members(self, families: Sequence[str], seeds: Sequence[int] | None) -> list[str]:
+    def _members(self, families: Sequence[str], seeds: Sequence[int] | None, at_most: int | None = None) -> list[str]:
         return [
             network_id(family, seed)
             for family in families
-            for seed in self.networks[family].seeds
-            if seeds is None or seed in seeds
+            for seed in [seed for seed in self.networks[family].seeds if seeds is None or seed in seeds][:at_most]
         ]
 
     def _parts(self, network: str) -> tuple[str, int]:

@@ -11,26 +11,39 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from netalike.errors import nearest
 from netalike.networks.naming import WIDE, split_width
+from netalike.networks.robust_names import PREFIX as ROBUSTNESS
+from netalike.networks.robust_names import is_robust_name, robust_checkpoint, robust_names
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What the configuration must know of a data set: the channels of an image, and how many images its splits have."""
+    """What the configuration must know of a data set: how many images its splits have, and their channels and size."""
 
     test_images: int | None
     channels: int
     train_images: int | None
+    size: int = 32
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Networks that somebody published: their architecture, data, seeds, and where they lie below `data.root`."""
+    """Networks that somebody published: their architecture, data, seeds, and where they lie below `data.root`.
+
+    `eps` is the size of the attacks that they were trained against, in pixels from 0 to 1; 0 for standard networks.
+    """
 
     architecture: str
     dataset: str
     seeds: range
     pattern: str
+    eps: float = 0.0
+
+
+def _robust(name: str) -> Collection:
+    found = robust_checkpoint(name)
+    return Collection(found.facts.build, found.dataset, range(1), found.file.path, found.eps)
 
 
 DATASETS = {
@@ -39,6 +52,7 @@ DATASETS = {
     "fashion": DatasetFacts(10_000, 1, 60_000),
     "cifar10": DatasetFacts(10_000, 3, 50_000),
     "cifar100": DatasetFacts(10_000, 3, 50_000),
+    "imagenet": DatasetFacts(50_000, 3, 1_281_167, 224),
 }
 ARCHITECTURES = (
     "lenet",
@@ -52,20 +66,39 @@ MEASURES = ("cka", "deconfounded_cka", "procrustes", "cca", "svcca", "pwcca", "l
 COLLECTIONS = {
     "tiny10-authors": Collection("tiny10", "cifar10", range(20), "networks/tiny10/in{seed}-gn{seed}.pt"),
     "resnet20_w1-authors": Collection("resnet20_w1", "cifar10", range(2), "networks/resnet20_w1/in{seed}-gn{seed}.pt"),
+    # robust networks, one each: `robust-imagenet-l2:resnet50:3`
+    **{name: _robust(name) for name in robust_names()},
 }
 BLOCKS = "blocks"
 
+_OF_ROBUSTNESS = {found.architecture for found in COLLECTIONS.values() if found.architecture.startswith(ROBUSTNESS)}
 _OUTSIDE = re.compile(r"torchvision:\w+(:\w+)?|file:.+:[A-Za-z_]\w*")
 
 
 def is_architecture(name: str) -> bool:
     """Say whether a name has the form of an architecture that can be built; a torchvision name is not looked up."""
-    return name in ARCHITECTURES or split_width(name)[0] in WIDE or _OUTSIDE.fullmatch(name) is not None
+    known = name in ARCHITECTURES or name in _OF_ROBUSTNESS or split_width(name)[0] in WIDE
+    return known or _OUTSIDE.fullmatch(name) is not None
 
 
 def is_pretrained(architecture: str) -> bool:
     """Say whether an architecture brings its weights: `torchvision:NAME:WEIGHTS`."""
     return architecture.startswith("torchvision:") and architecture.count(":") == 2
+
+
+def published_names(given: str) -> list[str]:
+    """Return the published collections that a message lists for a name that is none of them.
+
+    There are too many robust networks to list them all: those of the nearest architecture, if the name is meant for one,
+    else the nearest.
+    """
+    if not is_robust_name(given):
+        near = nearest(given, robust_names())
+        return [name for name in COLLECTIONS if not is_robust_name(name) or name == near]
+    collection, _, rest = given.partition(":")
+    here = robust_names(collection)
+    architecture = nearest(rest.partition(":")[0], dict.fromkeys(name.split(":")[1] for name in here))
+    return [name for name in here if architecture in (None, name.split(":")[1])]
 
 
 def layer_names(architecture: str) -> tuple[str, ...] | None:

@@ -119,7 +119,7 @@ def _presets(root: Path) -> str:
 def _section(path: tuple[str, ...]) -> Iterator[str]:
     """The tables of a section, and of the sections in it."""
     node = schema.node_at(path) or {}
-    if schema.entries(node) is not None:
+    if _holds_sections(node):
         yield from _table((*path, "NAME"), ".".join((*path, "NAME")), str(node["description"]), _example(path))
         yield from _subsections((*path, "NAME"))
     elif schema.keys(node):
@@ -149,15 +149,21 @@ def _table(path: tuple[str, ...], title: str, text: str, example: str = "") -> I
 
 
 def _row(key: str, node: schema.Node) -> str:
-    nested = bool(schema.keys(node)) or schema.entries(node) is not None
+    nested = bool(schema.keys(node)) or _holds_sections(node)
     kind = (
         "a mapping, see below" + (", or null" if schema.is_nullable(node) else "") if nested else schema.describe(node)
     )
     default = _default(node) if "default" in node else "required"
     # the example of a mapping of names stands below the table of an entry
-    example = _code(node["examples"][0]) if node.get("examples") and schema.entries(node) is None else ""
+    example = _code(node["examples"][0]) if node.get("examples") and not _holds_sections(node) else ""
     cells = (f"`{key}`", kind, default, str(node["description"]), example)
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _holds_sections(node: schema.Node) -> bool:
+    """Whether it is a mapping from names to sections, each with keys of its own; not one to plain values."""
+    entries = schema.entries(node)
+    return entries is not None and bool(schema.keys(entries))
 
 
 def _default(node: schema.Node) -> str:

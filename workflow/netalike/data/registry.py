@@ -65,7 +65,7 @@ class Layout:
     Parameters
     ----------
     reader : str
-        Name of the format: "digits", "idx", "cifar10_binary", "cifar100_binary", "cifar10_python", "folder".
+        Name of the format: "digits", "idx", "cifar10_binary", "cifar100_binary", "cifar10_python", "folder", "imagenet".
     files : mapping of str to tuple of RemoteFile
         The files of each split, in the order in which they are read.
     """
@@ -405,6 +405,19 @@ DATASETS: dict[str, DatasetSpec] = {
             layouts=(Layout("cifar100_binary", _CIFAR100_BINARY),),
             citation="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
             licence="none stated",
+        ),
+        DatasetSpec(
+            name="imagenet",
+            channels=3,
+            classes=tuple(str(place) for place in range(1000)),  # of the sorted class folders; loading gives their names
+            mean=(0.485, 0.456, 0.406),  # those of torchvision and robustness
+            std=(0.229, 0.224, 0.225),
+            augmentation="none",
+            layouts=(Layout("imagenet"),),
+            citation="O. Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, International Journal "
+            "of Computer Vision 115, 2015, doi:10.1007/s11263-015-0816-y",
+            licence="for non-commercial research, from https://image-net.org",
+            size=224,
         ),
     )
 }

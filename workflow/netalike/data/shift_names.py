@@ -17,7 +17,7 @@ CORRUPTIONS = (
     "pixelate",
 )
 SEVERITIES = (1, 2, 3, 4, 5)
-TASKS = ("classes", "rotation")
+TASKS = ("classes", "rotation", "random_labels", "shortcut")
 
 NO_SHIFT = "none"
 # kind of domain -> least and greatest strength, and what the strength is

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netalike.evidence.measurements import OK, condition
-from netalike.measures.panel import PERMUTED, UNTRAINED, PanelResult
+from netalike.measures.panel import PERMUTED, PERMUTED_UNITS, UNTRAINED, PanelResult
 from netalike.measures.recorded import Comparison
 from netalike.measures.sources import NOISE
 
@@ -23,13 +23,18 @@ _QUANTITIES = {
 }
 
 
+def measure_keys(estimators: Iterable[str]) -> str:
+    """Return the measures of a panel's estimators, as `quantity/estimator`, joined by ``+``: they cost one pass."""
+    return "+".join("/".join(_QUANTITIES[estimator]) for estimator in estimators)
+
+
 def relation(network_a: str, network_b: str, families: Mapping[str, str]) -> str | None:
     """Say what kind of pair two networks of a panel are.
 
     Parameters
     ----------
     network_a, network_b : str
-        Ids; controls are ``<id>@untrained``, ``<id>@permuted_samples`` and ``noise``.
+        Ids; controls are ``<id>@untrained``, ``<id>@permuted_samples``, ``<id>@permuted_units`` and ``noise``.
     families : mapping of str to str
         Family of every trained network.
 
@@ -37,8 +42,8 @@ def relation(network_a: str, network_b: str, families: Mapping[str, str]) -> str
     -------
     str or None
         ``self``, ``same_family``, ``other_family``, ``untrained`` (both), ``trained_untrained``,
-        ``permuted_samples`` or ``noise``; None for a pair that answers no question, such as two controls of
-        different kinds.
+        ``permuted_samples``, ``permuted_units`` or ``noise``; None for a pair that answers no question, such as two
+        controls of different kinds.
     """
     kinds = {kind(network_a), kind(network_b)}
     if kinds == {"trained"}:
@@ -54,7 +59,7 @@ def relation(network_a: str, network_b: str, families: Mapping[str, str]) -> str
 
 
 def kind(network: str) -> str:
-    """Say what a network of a panel is: ``trained``, or the control ``untrained``, ``permuted_samples`` or ``noise``.
+    """Say what a network of a panel is: ``trained``, or which control.
 
     Parameters
     ----------
@@ -64,10 +69,11 @@ def kind(network: str) -> str:
     Returns
     -------
     str
+        ``trained``, ``untrained``, ``permuted_samples``, ``permuted_units`` or ``noise``.
     """
     if network == NOISE:
         return NOISE
-    for suffix in (UNTRAINED, PERMUTED):
+    for suffix in (UNTRAINED, PERMUTED, PERMUTED_UNITS):
         if network.endswith(suffix):
             return suffix.removeprefix("@")
     return "trained"

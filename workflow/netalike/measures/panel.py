@@ -21,6 +21,7 @@ from netalike.progress import progress as progress_bar
 
 # How controls are named: a network's id with one of these behind it; `sources.NOISE` stands alone.
 PERMUTED = "@permuted_samples"
+PERMUTED_UNITS = "@permuted_units"
 UNTRAINED = "@untrained"
 
 

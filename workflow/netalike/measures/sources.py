@@ -110,24 +110,25 @@ class MatrixSource:
     ----------
     name, layer : str
     features : Tensor, shape (n, p)
+        Kept as the attribute of this name.
     """
 
     def __init__(self, name: str, layer: str, features: Tensor) -> None:
         self.name, self.layers = name, [layer]
-        self._features = flatten(features)
+        self.features = flatten(features)
 
     def grams(self, start: int, stop: int) -> Tensor:
         """See `Source.grams`."""
-        return centred_gram(self._features[start:stop])[None]
+        return centred_gram(self.features[start:stop])[None]
 
     def blocks(self, rows: slice, columns: slice, dtype: torch.dtype) -> list[Tensor]:
         """See `Source.blocks`."""
-        centred = (self._features - self._features.mean(0)).to(dtype)
+        centred = (self.features - self.features.mean(0)).to(dtype)
         return [torch.mm(centred[rows], centred[columns].T)]
 
     def units(self) -> int:
         """Width of the matrix."""
-        return self._features.shape[1]
+        return self.features.shape[1]
 
 
 def noise(samples: int, seed: int, width: int = NOISE_WIDTH) -> MatrixSource:

@@ -304,7 +304,7 @@ def build_robustness(name: str, channels: int, classes: int) -> nn.Module:
     Returns
     -------
     nn.Module
-        A ResNet of torchvision, with its names.
+        A ResNet of torchvision, with its names; the attribute `architecture` has its own.
 
     Raises
     ------
@@ -328,6 +328,8 @@ def build_robustness(name: str, channels: int, classes: int) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False
+    # else every network of torchvision's class would be taken for one architecture
+    model.architecture = name  # type: ignore[assignment]
     return model
 
 

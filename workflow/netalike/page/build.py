@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,20 @@ from netalike.configuration.differences import Difference
 from netalike.evidence.provenance import Provenance
 from netalike.page.claims import ShownClaim, options, shown_claims, verdict_counts
 from netalike.page.encoding import encode_table, json_for_page, reasons
-from netalike.page.intervals import WIDTH
+from netalike.page.environments import environments
+from netalike.page.implementations import agreements
+from netalike.page.intervals import SMALL_WIDTH, WIDTH
+from netalike.page.panels import PanelPage, panel_pages
 from netalike.page.paper_pages import PaperPage, paper_pages
 from netalike.page.papers import PAPERS
-from netalike.page.sections import cost_by_rule, datasets_used, figure_groups, has_layer_pairs, networks_used
+from netalike.page.sections import Group, cost_by_rule, datasets_used, figure_groups, has_layer_pairs, networks_used
+from netalike.page.sources import PATH as SOURCES
+from netalike.page.sources import Source, sources
+from netalike.page.summary import summarise
+from netalike.page.words import seconds_text
 
 _FORMATS = {"CSV": "csv", "Parquet": "parquet"}
-_PLOTLY = "assets/plotly.min.js"
+PLOTLY = "assets/plotly.min.js"
 
 
 def build(
@@ -35,15 +42,19 @@ def build(
     title: str = "How alike are these neural networks?",
     embed_rows: int | None = None,
     differences: Sequence[Difference] | None = None,
+    measure_costs: Mapping[str, pd.DataFrame] | None = None,
+    network_cards: Sequence[str | Path] = (),
+    repository: str | Path | None = None,
 ) -> Path:
-    """Write the page of a run, and a page for each of its papers.
+    """Write the page of a run, a page for each of its papers, and one for each panel whose measures were compared.
 
     Parameters
     ----------
     output : path
         Of the page, `results/index.html`. Links in it are relative to its folder. `assets/plotly.min.js` is written
-        beside it, once, where there are pairs of layers to explore, and `papers/<key>.html` for each paper that has
-        claims, figures or rows.
+        beside it, once, where there is anything to explore; `papers/<key>.html` for each paper that has claims,
+        figures or rows; `comparison/<panel>.html` for each panel with rows of the experiment `comparison_<panel>`; and
+        `sources.html` with the scripts and rules of the figures.
     measurements : DataFrame
         The measurement table.
     figures : sequence of path
@@ -60,6 +71,12 @@ def build(
         how many it leaves out, and that they are in results/tables.
     differences : sequence of Difference, optional
         Where the configuration differs from the paper preset, from `configuration.explain`.
+    measure_costs : mapping of str to DataFrame, optional
+        What each measure took, by panel, from `page.read_costs`.
+    network_cards : sequence of path, optional
+        The card of each network, ``<id>.json``, whose hashes are shown.
+    repository : path, optional
+        The checkout, whose scripts, rules and environments are shown; without it they are named alone.
 
     Returns
     -------
@@ -74,30 +91,43 @@ def build(
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     embedded = measurements if embed_rows is None else measurements.head(embed_rows)
-    explorer = has_layer_pairs(embedded)
     groups = figure_groups(figures, measurements, output.parent)
     tested = shown_claims(claims, {picture.name: picture for group in groups for picture in group.pictures})
     pages = paper_pages(tested, groups, measurements, differences)
-    environment = _environment(provenance)
+    panels = panel_pages(measurements, groups, measure_costs)
+    shown = _sources(repository, groups)
+    explorer = has_layer_pairs(embedded)
+    environment = _environment(provenance, shown)
     page = environment.get_template("index.html.j2").render(
         title=title,
-        configuration=yaml.safe_dump(provenance.configuration, sort_keys=False, allow_unicode=True),
-        networks=networks_used(measurements),
+        networks=networks_used(measurements, network_cards),
         datasets=datasets_used(measurements, provenance.fingerprints),
         cost=cost_by_rule(cost),
         groups=groups,
         n_figures=len(figures),
-        downloads=_downloads("measurements", output.parent),
-        claim_downloads=_downloads("claims", output.parent),
-        plotly=_PLOTLY if explorer else None,
-        **_rows_section(measurements, embedded),
-        **_claims_section(tested, pages),
+        plotly=PLOTLY if explorer else None,
+        panels=panels,
+        agreements=agreements(measurements),
+        summary=summarise(panels, tested, groups),
+        **_provenance_section(provenance, repository),
+        **_rows_section(measurements, embedded, output.parent),
+        **_claims_section(tested, pages, output.parent),
     )
-    output.write_text(page, encoding="utf-8", newline="\n")
-    _write_paper_pages(environment, pages, output.parent)
-    if explorer:
-        _write_plotly(output.parent / _PLOTLY)
+    _write(output, page)
+    _write_others(environment, output.parent, pages, panels, shown)
+    if explorer or panels:
+        _write_plotly(output.parent / PLOTLY)
     return output
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _sources(repository: str | Path | None, groups: Sequence[Group]) -> dict[str, list[Source]]:
+    cards = [picture.card for group in groups for picture in group.pictures]
+    return sources(repository, [card.script for card in cards], [card.rule for card in cards])
 
 
 def _downloads(table: str, folder: Path) -> list[tuple[str, str]]:
@@ -106,19 +136,28 @@ def _downloads(table: str, folder: Path) -> list[tuple[str, str]]:
     return [(name, path) for name, path in paths if (folder / path).is_file()]
 
 
-def _rows_section(measurements: pd.DataFrame, embedded: pd.DataFrame) -> dict[str, Any]:
+def _provenance_section(provenance: Provenance, repository: str | Path | None) -> dict[str, Any]:
+    return {
+        "configuration": yaml.safe_dump(provenance.configuration, sort_keys=False, allow_unicode=True),
+        "environments": environments(repository),
+    }
+
+
+def _rows_section(measurements: pd.DataFrame, embedded: pd.DataFrame, folder: Path) -> dict[str, Any]:
     return {
         "n_rows": len(measurements),
         "n_embedded": len(embedded),
         "n_undefined": int((reasons(measurements) != "ok").sum()),
+        "downloads": _downloads("measurements", folder),
         "table": Markup(json_for_page(encode_table(embedded))),
-        "script": _own_text("page.js"),
+        "script": _own_text("common.js") + _own_text("page.js"),
     }
 
 
-def _claims_section(claims: Sequence[ShownClaim], pages: Sequence[PaperPage]) -> dict[str, Any]:
+def _claims_section(claims: Sequence[ShownClaim], pages: Sequence[PaperPage], folder: Path) -> dict[str, Any]:
     return {
         "claims": claims,
+        "claim_downloads": _downloads("claims", folder),
         "verdicts": verdict_counts(claims),
         "claim_options": options(claims),
         "pages": pages,
@@ -127,14 +166,26 @@ def _claims_section(claims: Sequence[ShownClaim], pages: Sequence[PaperPage]) ->
     }
 
 
-def _write_paper_pages(environment: jinja2.Environment, pages: Sequence[PaperPage], folder: Path) -> None:
+def _write_others(
+    environment: jinja2.Environment,
+    folder: Path,
+    papers: Sequence[PaperPage],
+    panels: Sequence[PanelPage],
+    shown: Mapping[str, Sequence[Source]],
+) -> None:
     template = environment.get_template("paper.html.j2")
     (folder / "papers").mkdir(exist_ok=True)
-    for page in pages:
-        (folder / page.path).write_text(template.render(home="../", page=page), encoding="utf-8", newline="\n")
+    for page in papers:
+        _write(folder / page.path, template.render(home="../", page=page))
+    template = environment.get_template("comparison.html.j2")
+    script = _own_text("common.js") + _own_text("heatmap.js") + _own_text("panel.js")
+    for panel in panels:
+        data = Markup(json_for_page(panel.data))
+        _write(folder / panel.path, template.render(home="../", panel=panel, data=data, script=script, plotly=PLOTLY))
+    _write(folder / SOURCES, environment.get_template("sources.html.j2").render(shown=shown))
 
 
-def _environment(provenance: Provenance) -> jinja2.Environment:
+def _environment(provenance: Provenance, shown: Mapping[str, Sequence[Source]]) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("netalike.page", "templates"),
         autoescape=True,
@@ -143,8 +194,15 @@ def _environment(provenance: Provenance) -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["thousands"] = lambda number: f"{number:,}"
+    environment.filters["seconds_text"] = seconds_text
     environment.globals.update(
-        provenance=provenance, papers=PAPERS, home="", style=_own_text("style.css"), drawing_width=WIDTH
+        provenance=provenance,
+        papers=PAPERS,
+        home="",
+        style=_own_text("style.css"),
+        drawing_width=WIDTH,
+        small_width=SMALL_WIDTH,
+        source_links={(source.kind, source.name): source.link for found in shown.values() for source in found},
     )
     return environment
 

@@ -90,12 +90,13 @@ def _text_column(column: pd.Series, name: str) -> dict[str, Any]:
 
 
 def _number_column(column: pd.Series, name: str) -> dict[str, Any]:
-    numbers = [_rounded(float(number)) for number in pd.to_numeric(column)]
+    numbers = [rounded(float(number)) for number in pd.to_numeric(column)]
     return {"name": name, **_pack(numbers)}
 
 
-def _rounded(number: float) -> float | None:
-    return float(f"{number:.{_DIGITS}g}") if math.isfinite(number) else None
+def rounded(number: float, digits: int = _DIGITS) -> float | None:
+    """Return a number at so many digits for JSON, None if it is not finite."""
+    return float(f"{number:.{digits}g}") if math.isfinite(number) else None
 
 
 def _pack(items: list[Any]) -> dict[str, list[Any]]:

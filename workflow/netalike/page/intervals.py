@@ -10,6 +10,9 @@ from dataclasses import dataclass
 WIDTH = 168.0
 """Of the drawing, in CSS pixels."""
 
+SMALL_WIDTH = 84.0
+"""Of the drawing in a cell of a table of answers, in CSS pixels."""
+
 _MARGIN = 0.15  # of the span of what is drawn, left free at each side, so that an open band has somewhere to go
 _LEAST_SPAN = 1e-290
 _LEAST = 2.0  # pixels: a band narrower than this could not be seen
@@ -45,6 +48,41 @@ class Drawing:
     mark: float | None
     mark_text: str
     anchor: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """Where a number with a fixed range stands, in pixels: its interval or None, itself, and what chance has."""
+
+    line: tuple[float, float] | None
+    dot: float
+    chance: float
+
+
+def draw_share(value: float, low: float, high: float, start: float, end: float, chance: float) -> Share | None:
+    """Lay out a number and its interval on the range that such numbers have.
+
+    Parameters
+    ----------
+    value, low, high : float
+        NaN where missing.
+    start, end : float
+        Of the range.
+    chance : float
+        What a measure has that tells nothing.
+
+    Returns
+    -------
+    Share or None
+        None without a value.
+    """
+    if not math.isfinite(value):
+        return None
+
+    def place(x: float) -> float:
+        return round(min(max((x - start) / (end - start), 0.0), 1.0) * SMALL_WIDTH, 1)
+
+    return Share((place(low), place(high)) if low < high else None, place(value), place(chance))
 
 
 def tolerance_band(tolerance: str) -> tuple[float, float] | None:

@@ -65,6 +65,11 @@ class PaperPage:
         """Of the page, from the folder of the index."""
         return f"papers/{self.paper.key}.html"
 
+    @property
+    def n_differences(self) -> int:
+        """How many settings differ; 0 where the run was not compared."""
+        return sum(len(group.differences) for group in self.differences or [])
+
 
 def paper_pages(
     claims: Sequence[ShownClaim],

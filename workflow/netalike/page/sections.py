@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +18,8 @@ from netalike.page.encoding import as_text
 from netalike.page.papers import PAPERS, Paper, heading, order
 from netalike.page.selection import link_to_rows, rows_of_figure
 from netalike.plots.cards import FigureCard, load_card
+
+_ON_CARDS = {"architecture": "architecture", "source": "source", "weights": "weights_sha256", "data": "data_sha256"}
 
 ACCURACIES = "networks"
 """The experiment whose rows are the networks' own accuracies."""
@@ -35,11 +37,15 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Network:
-    """A network with its test accuracy as a text: a share, or why there is none."""
+    """A network with its test accuracy as a text: a share, or why there is none; the rest is from its card."""
 
     name: str
     accuracy: str
     dataset: str
+    architecture: str = ""
+    source: str = ""
+    weights: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Group:
-    """The figures of one paper, or of the comparison."""
+    """The figures of one paper, or of the comparison; `key` is its anchor."""
 
     key: str
+    category: str
     heading: str
     paper: Paper | None
     pictures: list[Picture]
@@ -100,22 +107,39 @@ def datasets_used(measurements: pd.DataFrame, fingerprints: Mapping[str, str]) -
     return found
 
 
-def networks_used(measurements: pd.DataFrame) -> list[Network]:
-    """List each network in the table, controls left out, with its accuracy on the test images as they are."""
+def networks_used(measurements: pd.DataFrame, cards: Iterable[str | Path] = ()) -> list[Network]:
+    """List each network in the table, controls left out, with its accuracy on the test images as they are.
+
+    Parameters
+    ----------
+    measurements : DataFrame
+    cards : iterable of path
+        Cards of networks, ``<id>.json``; what they say of architecture, origin and hashes is shown.
+    """
+    known = {Path(path).stem: _card(path) for path in cards}
     named = pd.concat([measurements["network_a"], measurements["network_b"]]).map(as_text)
     names = [name for name in dict.fromkeys(named) if name not in ("", "noise") and "@" not in name]
     # other experiments have accuracies too: on corrupted or shifted images
     tested = (measurements["quantity"] == "accuracy") & (measurements["experiment"] == ACCURACIES)
     alone = measurements[tested & (measurements["network_b"].map(as_text) == "")]
     accuracy = {as_text(row["network_a"]): row for _, row in alone.iterrows()}
-    return [_network(name, accuracy.get(name)) for name in sorted(names, key=_by_number)]
+    return [_network(name, accuracy.get(name), known.get(name, {})) for name in sorted(names, key=_by_number)]
 
 
-def _network(name: str, row: pd.Series | None) -> Network:
+def _card(path: str | Path) -> dict[str, str]:
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        given = {name: as_text(content.get(key)) for name, key in _ON_CARDS.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}  # the page then says that nothing is recorded of this network
+    return given
+
+
+def _network(name: str, row: pd.Series | None, card: Mapping[str, str]) -> Network:
     if row is None:
-        return Network(name, "not measured", "")
-    value = row["value"]
-    return Network(name, as_text(row["status"]) if pd.isna(value) else f"{100 * value:.1f} %", as_text(row["dataset"]))
+        return Network(name, "not measured", "", **card)
+    accuracy = as_text(row["status"]) if pd.isna(row["value"]) else f"{100 * row['value']:.1f} %"
+    return Network(name, accuracy, as_text(row["dataset"]), **card)
 
 
 def _by_number(name: str) -> tuple[str, int]:
@@ -134,7 +158,7 @@ def figure_groups(figures: Sequence[str | Path], measurements: pd.DataFrame, fol
             _picture(card, path, measurements, folder, f"figure-{i + 1}-{j + 1}")
             for j, (card, path) in enumerate(entries)
         ]
-        groups.append(Group(f"figures-{i + 1}", heading(category), paper, pictures))
+        groups.append(Group(f"figures-{i + 1}", category, heading(category), paper, pictures))
     return groups
 
 

@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   // Rows open without this script; it adds sorting, filtering, and links that open the claim they lead to.
   const table = document.getElementById("claims-table");
@@ -31,30 +30,12 @@
   form.hidden = false;
 
   // ---- sorting -------------------------------------------------------------------------------------------------
-  const collator = new Intl.Collator("en", { numeric: true });
-  const keyOf = (claim, name) => {
-    const cell = claim.querySelector(`td[data-sort="${name}"]`);
+  const keyOf = (claim, head) => {
+    const cell = claim.querySelector(`td[data-sort="${head.dataset.sort}"]`);
     if (cell.dataset.key === undefined) return cell.textContent.trim();
     return cell.dataset.key === "" ? null : Number(cell.dataset.key);
   };
-  const compare = (a, b) => (typeof a === "number" ? a - b : collator.compare(a, b));
-  const sortBy = (head) => {
-    const direction = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
-    const sign = direction === "ascending" ? 1 : -1;
-    const entries = claims.map((claim) => ({ claim, key: keyOf(claim, head.dataset.sort) }));
-    const missing = (key) => key === null || key === "";
-    // a missing value is last in both directions: it is neither the smallest nor the largest
-    entries.sort((a, b) => missing(a.key) - missing(b.key) || (missing(a.key) ? 0 : sign * compare(a.key, b.key)));
-    table.append(...entries.map((entry) => entry.claim));
-    for (const other of heads) other.setAttribute("aria-sort", other === head ? direction : "none");
-  };
-  for (const head of heads) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...head.childNodes);
-    button.addEventListener("click", () => sortBy(head));
-    head.append(button);
-  }
+  netalike.sortable(heads, claims, keyOf, (sorted) => table.append(...sorted));
 
   // ---- opening -------------------------------------------------------------------------------------------------
   const target = () => {

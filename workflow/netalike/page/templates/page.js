@@ -1,5 +1,6 @@
-"use strict";
 (() => {
+  const { element, byId, thousands, inWords, collator, MAGMA, BLUE_RED, escaped, looks, OPTIONS, load, redraw } = netalike;
+
   // ---- the table, unpacked -------------------------------------------------------------------------------------
   const packed = JSON.parse(document.getElementById("table-data").textContent);
   const total = packed.n;
@@ -24,17 +25,8 @@
   const byName = new Map(columns.map((column) => [column.name, column]));
   const textOf = (column, row) => (column.texts ? column.texts[column.items[row]] : column.items[row]);
   const cell = (name, row) => (byName.has(name) ? textOf(byName.get(name), row) : "");
-  const element = (name, text, attributes) => {
-    const made = document.createElement(name);
-    if (text !== undefined) made.textContent = text;
-    for (const [key, value] of Object.entries(attributes || {})) made.setAttribute(key, value);
-    return made;
-  };
-  const byId = (id) => document.getElementById(id);
-  const thousands = (number) => number.toLocaleString("en-US");
 
   // ---- sorting: each text has a rank, so that rows compare by numbers --------------------------------------------
-  const collator = new Intl.Collator("en", { numeric: true });
   const ranks = (column) => {
     if (column.ranks) return column.ranks;
     if (!column.texts) return (column.ranks = column.items);
@@ -120,7 +112,6 @@
       head.setAttribute("aria-sort", head.dataset.column === state.sort ? state.direction : "none");
     }
   };
-  const inWords = (number) => (number === null ? "" : String(Number(number.toPrecision(6))).replace("-", "−"));
   const drawCell = (column, row) => {
     const content = textOf(column, row);
     const made = element("td");
@@ -253,30 +244,10 @@
   const hiddenNames = columns.filter((column) => !shownColumns.includes(column)).map((column) => spoken(column.name));
   if (hiddenNames.length && total) byId("empty-columns").textContent = `Empty in every row, and so not shown: ${hiddenNames.join(", ")}.`;
 
-  // ---- copying commands ----------------------------------------------------------------------------------------
-  const copy = async (text) => {
-    if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
-    const area = element("textarea", text);
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-    return undefined;
-  };
-  document.addEventListener("click", async (event) => {
-    const button = event.target.closest("button[data-copy]");
-    if (!button) return;
-    try { await copy(button.dataset.copy); button.textContent = "Copied"; } catch { button.textContent = "Select it"; }
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
-  });
-
   // ---- the explorer of layer pairs ------------------------------------------------------------------------------
   const explorer = byId("explorer");
   if (!explorer) return;
   const PANEL = ["paper", "experiment", "dataset", "split", "n_samples", "condition", "seed", "step"];
-  const MAGMA = ["#000004", "#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"]
-    .map((colour, i, all) => [i / (all.length - 1), colour]);
-  const BLUE_RED = [[0, "#2369bd"], [0.25, "#93a9cc"], [0.5, "#fafafa"], [0.75, "#d19a99"], [1, "#a9373b"]];
   const chooser = { panel: byId("explorer-panel"), pair: byId("explorer-pair"), measure: byId("explorer-measure") };
   let tree = null;
   let library = null;
@@ -340,8 +311,6 @@
     if (low < -0.05) return { colorscale: BLUE_RED, zmin: -Math.max(high, -low), zmax: Math.max(high, -low) };
     return { colorscale: MAGMA, zmin: 0, zmax: high };
   };
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const layoutFor = (matrix, names) => {
     const longest = Math.max(...matrix.a.map((name) => name.length), 4);
     const width = explorer.clientWidth;
@@ -352,8 +321,7 @@
       autosize: true, height: Math.max(300, Math.min(1100, cellSize * matrix.a.length + 7 * Math.max(...matrix.b.map((n) => n.length)) + 110)),
       width: Math.min(width, cellSize * matrix.b.length + 7 * longest + 170),
       margin: { l: 10, r: 10, t: 12, b: 10 },
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "#aab2bd",
-      font: { family: "system-ui, sans-serif", size: 12, color: colour("--ink") },
+      ...looks(), plot_bgcolor: "#aab2bd",
       xaxis: { ...axis, tickangle: matrix.b.length > 6 ? 90 : "auto", title: { text: escaped(names[1]), standoff: 8 } },
       yaxis: { ...axis, autorange: "reversed", title: { text: escaped(names[0]), standoff: 8 } },
     };
@@ -376,7 +344,7 @@
       hovertemplate: "%{y} (rows)<br>%{x} (columns)<br><b>%{text}</b><extra></extra>",
       colorbar: { thickness: 14, outlinewidth: 0, title: { text: escaped(chooser.measure.value), side: "right" } },
     };
-    library.react(plot, [trace], layout, { displaylogo: false, responsive: false, displayModeBar: "hover" });
+    library.react(plot, [trace], layout, OPTIONS);
     plot.removeAllListeners("plotly_click");
     plot.on("plotly_click", (event) => {
       const [i, j] = event.points[0].pointIndex || event.points[0].pointNumber;
@@ -397,15 +365,9 @@
     location.hash = addressOf(filters, "");
   };
 
-  const load = () => new Promise((resolve, reject) => {
-    const script = element("script", undefined, { src: explorer.dataset.library });
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error(explorer.dataset.library));
-    document.head.append(script);
-  });
   const open = async () => {
     try {
-      library = await load();
+      library = await load(explorer.dataset.library);
       draw();
     } catch (error) {
       byId("explorer-status").textContent = `The explorer needs ${error.message} beside this page; it was not found. The table below holds the same numbers.`;
@@ -414,9 +376,7 @@
   tree = plant();
   refill();
   for (const one of Object.values(chooser)) one.addEventListener("change", refill);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  let resizing = 0;
-  window.addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(draw, 150); });
+  redraw(draw);
   // the library is several megabytes: it is read only when the explorer comes near the window
   new IntersectionObserver((entries, observer) => {
     if (entries.some((entry) => entry.isIntersecting)) { observer.disconnect(); open(); }
