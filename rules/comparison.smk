@@ -226,7 +226,7 @@ rule summarise_panel:
     benchmark:
         "results/cost/comparison/summarise_panel/{panel}.tsv"
     conda:
-        "../envs/report.yaml"
+        "../envs/torch.yaml"
     threads: 1
     resources:
         mem_mb=2000,

@@ -6,6 +6,7 @@ import itertools
 
 import pandas as pd
 import pytest
+from contrasts import contrast
 
 from netalike import page, plots
 from netalike.evidence.provenance import Provenance
@@ -203,19 +204,6 @@ def test_nothing_runs_off_the_side_and_text_stands_out(open_page, address, width
     assert tab.evaluate("document.documentElement.scrollWidth") == width
     assert contrast(tab, "body", "color", "background-color") >= 7
     assert contrast(tab, "#explorer-status", "color", "background-color", behind="body") >= 4.5
-
-
-def contrast(tab, selector: str, ink: str, ground: str, behind: str | None = None) -> float:
-    """Return the contrast ratio of WCAG 2.2."""
-
-    def luminance(where: str, kind: str) -> float:
-        colour = tab.eval_on_selector(where, "(e, kind) => getComputedStyle(e).getPropertyValue(kind)", kind)
-        parts = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    one, other = sorted((luminance(selector, ink), luminance(behind or selector, ground)))
-    return (other + 0.05) / (one + 0.05)
 
 
 def test_every_control_has_a_name(opened):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import netalike
-from netalike import alignment_cli, claims_cli, inversion_cli, robust_cli, similarity_cli, stitching_cli
+from netalike import alignment_cli, claims_cli, inversion_cli, panel_cli, robust_cli, similarity_cli, stitching_cli
 from netalike.cli_options import (
     AsJson,
     BatchSize,
@@ -281,6 +281,7 @@ similarity_cli.register(app)
 alignment_cli.register(app)
 inversion_cli.register(app)
 robust_cli.register(app)
+panel_cli.register(app)
 
 
 def _train_into(

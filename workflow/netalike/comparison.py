@@ -70,7 +70,7 @@ def load_members(weights: Mapping[str, str | Path], panel: Mapping[str, Any]) ->
         family = panel["members"][name]
         members.append(_member(name, model, family, panel))
         if name in with_twin:
-            twins.append(_member(name + UNTRAINED, _untrained(card, drawn), family, panel))
+            twins.append(_member(name + UNTRAINED, untrained_twin(card, drawn), family, panel))
     return members + twins
 
 
@@ -94,8 +94,19 @@ def _by_family(panel: Mapping[str, Any]) -> dict[str, list[str]]:
     return families
 
 
-def _untrained(card: networks.Card, drawn: set[tuple[str, int]]) -> nn.Module:
-    """Build an untrained twin with a draw of the weights that is none of those drawn before; adds it to them."""
+def untrained_twin(card: networks.Card, drawn: set[tuple[str, int]]) -> nn.Module:
+    """Build an untrained network of a card's architecture.
+
+    Parameters
+    ----------
+    card : Card
+    drawn : set of (architecture, seed)
+        Draws of the weights before this one, which is another; it is added to them.
+
+    Returns
+    -------
+    nn.Module
+    """
     architecture = untrained_name(card.architecture)
     seed = _TWIN_SEED + (card.seed or 0)
     while (architecture, seed) in drawn:
@@ -254,11 +265,12 @@ def measures_of(
     Returns
     -------
     list of (Measure, list of pairs)
-        CKA comes from a pass of its own over networks that can be run; here it is computed where one of a pair cannot.
+        CKA comes from a pass of its own over networks that can be run; here it is computed where one of a pair cannot,
+        or is a view of recorded activations.
     """
     found = [(measure, list(pairs)) for quantity in panel["measures"] for measure in estimators_of(quantity)]
     running = set(running_pairs(panel, pairs))
-    without = [pair for pair in pairs if pair not in running]
+    without = [pair for pair in pairs if pair not in running or any(name.endswith(PERMUTED_UNITS) for name in pair)]
     return found + ([(measure, without) for measure in estimators_of("cka")] if without else [])
 
 

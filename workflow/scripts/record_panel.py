@@ -12,17 +12,15 @@ from netalike.scripting import log_to
 with log_to(snakemake.log[0], snakemake.threads):
     panel, folder = snakemake.params.panel, Path(snakemake.output.recordings)
     files = dict(zip(panel["recordings"], snakemake.input.files, strict=True))
-    outputs, labels, images = {}, None, None
-    if panel["running"]:
-        root = place_of(snakemake.config["data"]).root
-        images = data.load(panel["dataset"], "test", root, limit=min(panel["measure_images"], panel["n_images"]))
-        members = comparison.load_members(dict(zip(panel["running"], snakemake.input.networks, strict=True)), panel)
-        device = networks.resolve_device(snakemake.config["resources"]["device"])
-        for member in members:
-            record(member.model, images, member.layers, folder / member.name, device=device)
-        outputs, labels = record_outputs(members, images, device), images.labels.numpy()
+    root, limit = place_of(snakemake.config["data"]).root, min(panel["measure_images"], panel["n_images"])
+    images = None if snakemake.input.keras else data.load(panel["dataset"], "test", root, limit=limit)
+    members = comparison.load_members(dict(zip(panel["running"], snakemake.input.networks, strict=True)), panel)
+    device = networks.resolve_device(snakemake.config["resources"]["device"])
+    for member in members:
+        record(member.model, images, member.layers, folder / member.name, device=device)
+    outputs = record_outputs(members, images, device) if members else {}
+
     twins = comparison.twinned(panel)
     given, of_given = panel_recordings.copy_recordings(panel, files, snakemake.input.keras, twins, folder, images)
-    panel_recordings.write_outputs(
-        {**outputs, **given}, of_given if labels is None else labels, snakemake.output.outputs
-    )
+    labels = of_given if images is None else images.labels.numpy()
+    panel_recordings.write_outputs({**outputs, **given}, labels, snakemake.output.outputs)

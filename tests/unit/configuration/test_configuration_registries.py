@@ -21,6 +21,8 @@ def test_architectures_by_form():
         "nbn_tiny10_w2",
         "torchvision:resnet18",
         "torchvision:resnet18:DEFAULT",
+        "robustness:wide_resnet50_4",
+        "robustness:cifar_resnet50",
         "file:a/b.py:f",
     ):
         assert names.is_architecture(known), known
@@ -31,6 +33,7 @@ def test_architectures_by_form():
         "lenet_w02",
         "dense_w2",
         "torchvision:",
+        "robustness:resnet50",
         "file:a.py",
         "vgg",
         "tiny10 ",
@@ -63,7 +66,8 @@ def test_data_sets_are_those_of_the_registry():
     data = pytest.importorskip("netalike.data", exc_type=ImportError)
     assert set(names.DATASETS) == set(data.names())
     for name, facts in names.DATASETS.items():
-        assert data.specification(name).channels == facts.channels
+        spec = data.specification(name)
+        assert (spec.channels, spec.size) == (facts.channels, facts.size)
 
 
 def test_names_of_tasks_and_corruptions_are_those_of_the_data():
@@ -91,6 +95,32 @@ def test_data_sets_are_as_large_as_the_configuration_says(dataset, mirror):
     facts = names.DATASETS[dataset]
     assert len(data.load(dataset, "train", mirror)) == facts.train_images
     assert len(data.load(dataset, "test", mirror)) == facts.test_images
+
+
+def test_published_networks_are_those_that_can_be_had():
+    from netalike.data import published
+    from netalike.networks.robust_names import robust_checkpoint, robust_names
+
+    robust = set(robust_names())
+    assert set(names.COLLECTIONS) == robust | {name for name in published.collections() if name != "aerial"}
+    for name, found in names.COLLECTIONS.items():
+        files = [robust_checkpoint(name).file] if name in robust else published.files(name)
+        assert [found.pattern.replace("{seed}", str(seed)) for seed in found.seeds] == [file.path for file in files]
+        assert names.is_architecture(found.architecture), found.architecture
+        assert found.dataset in names.DATASETS
+    eps = {name: names.COLLECTIONS[name].eps for name in ("tiny10-authors", "robust-imagenet-l2:vgg16_bn:3")}
+    assert eps == {"tiny10-authors": 0, "robust-imagenet-l2:vgg16_bn:3": 3}
+    assert names.COLLECTIONS["robust-cifar10-linf:resnet50:8"].eps == pytest.approx(8 / 255)
+
+
+def test_a_message_lists_the_published_networks_that_may_be_meant():
+    assert names.published_names("tiny10") == ["tiny10-authors", "resnet20_w1-authors"]
+    assert names.published_names("robust-imagenet-l2:vgg16:3") == [
+        f"robust-imagenet-l2:vgg16_bn:{eps}" for eps in (0, 3)
+    ]
+    near = names.published_names("robust-imagnet-l2:resnet18:3")
+    assert near == ["tiny10-authors", "resnet20_w1-authors", "robust-imagenet-l2:resnet18:3"]
+    assert len(names.published_names("robust-imagenet-l2:?")) == 52
 
 
 def test_architectures_are_those_of_the_registry():

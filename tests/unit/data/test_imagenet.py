@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from netalike import data
-from netalike.data.imagenet import read_imagenet
+from netalike.data.imagenet import find_imagenet, read_imagenet, read_split
 from netalike.errors import BadFileError, NetalikeError, UnknownNameError
 from netalike.networks.pixels import pixels
 from netalike.networks.torchvision_import import torchvision
@@ -90,3 +90,64 @@ def test_what_is_missing_or_wrong_is_told(folder, tmp_path):
         read_imagenet(folder, "val")
     with pytest.raises(NetalikeError, match="resize 100, crop 224, None images per class"):
         read_imagenet(folder, resize=100)
+    with pytest.raises(NetalikeError, match="limit 0: expected"):
+        read_imagenet(folder, limit=0)
+
+
+def test_the_first_images_are_the_first_of_each_class(folder):
+    found = read_imagenet(folder, resize=8, crop=8, limit=5)
+    assert found.labels.tolist() == [0, 1, 2, 0, 1]
+    assert found.ids.tolist() == [0, 7, 13, 1, 8]
+    by_class = read_imagenet(folder, resize=8, crop=8)
+    for row, place in enumerate(found.ids):
+        assert torch.equal(found.images[row], by_class.images[place])
+    everything = read_imagenet(folder, resize=8, crop=8, limit=10_000)
+    assert sorted(everything.ids.tolist()) == list(range(19))
+    assert torch.equal(everything.images[:5], found.images)
+
+
+@pytest.fixture
+def root(folder, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "imagenet").symlink_to(folder, target_is_directory=True)
+    return tmp_path / "data"
+
+
+def test_it_is_a_data_set_below_the_data_root(root):
+    spec = data.specification("imagenet")
+    assert (spec.channels, spec.size, len(spec.classes), spec.augmentation) == (3, 224, 1000, "none")
+    assert (spec.mean, spec.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    found = data.load("imagenet", "test", root, limit=4)
+    assert torch.equal(found.images, read_split("test", root, 4).images)
+    assert (found.classes, found.spec.classes) == (("n01", "n02", "n10"),) * 2
+    assert found.inputs().shape == (4, 3, 224, 224)
+    assert found.labels.tolist() == [0, 1, 2, 0]
+    assert len(data.load("imagenet", "train", root)) == 18
+    assert data.fetch("imagenet", root) == []
+
+
+def test_what_is_there_is_found_without_decoding(root, folder, tmp_path):
+    (folder / "val" / "n10" / "val_0.png").write_bytes(b"damaged")
+    found = find_imagenet(root)
+    assert (found["n"], found["classes"], found["shape"]) == (
+        {"test": 19, "train": 18},
+        ["n01", "n02", "n10"],
+        [3, 224, 224],
+    )
+    assert find_imagenet(root) == found
+    (folder / "val" / "n10" / "val_0.png").write_bytes(b"more")
+    changed = find_imagenet(root)["sha256"]
+    assert changed["test"] != found["sha256"]["test"]
+    assert changed["train"] == found["sha256"]["train"]
+    for missing in (find_imagenet, lambda at: data.fetch("imagenet", at)):
+        with pytest.raises(
+            BadFileError, match=r"no folder .*nowhere/imagenet/val\. Get ILSVRC2012 from https://image-net"
+        ):
+            missing(tmp_path / "nowhere")
+
+
+def test_more_images_than_memory_holds_are_refused(folder, monkeypatch):
+    monkeypatch.setattr("netalike.data.imagenet._MOST", 10 * 3 * 8 * 8)
+    with pytest.raises(NetalikeError, match=r"the 19 images of the split test are 0 GB .*a limit, at most 10\."):
+        read_imagenet(folder, resize=8, crop=8)
+    assert len(read_imagenet(folder, resize=8, crop=8, limit=10)) == 10

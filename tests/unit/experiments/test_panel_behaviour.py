@@ -159,7 +159,7 @@ def test_the_same_call_gives_the_same_rows(outputs, labels):
 
 def test_pairs_beyond_the_first_product(outputs, labels):
     many = rows_of(outputs, labels, [(A, B)] * 33, n_boot=20)
-    assert [row["value"] for row in many[-5:]] == [row["value"] for row in many[2:7]]
+    assert [row["value"] for row in many[-5:]] == pytest.approx([row["value"] for row in many[2:7]], abs=1e-12)
     assert len(many) == 2 + 33 * 5
 
 
@@ -240,6 +240,17 @@ def test_resamples_without_an_error_are_left_out(labels):
     assert (found[KAPPA]["low"], found[KAPPA]["high"]) == (1, 1)
 
 
+def test_a_recording_without_logits_has_no_behaviour(outputs, labels):
+    told = {**PANEL, "members": {**PANEL["members"], "mine": "mine"}, "recorded": {"mine": "file"}}
+    rows = rows_of(outputs, labels, [("mine", A), ("mine", "mine@permuted_units"), (A, B)], told)
+    assert {row["status"] for row in by_key(rows).values()} == {"ok"}
+    for other in (A, "mine@permuted_units"):
+        found = by_key(rows, "mine", other)
+        assert {row["status"] for row in found.values()} == {
+            "undefined: mine was recorded without a layer called logits"
+        }
+
+
 def test_a_pair_without_a_relation_is_left_out(outputs, labels):
     assert not [row for row in rows_of(outputs, labels, [("noise", f"{A}@permuted_samples")]) if "network_b" in row]
 
@@ -276,7 +287,9 @@ def test_outputs_are_those_of_the_networks_in_eval_mode():
             expected = member.model.eval()(images.inputs()).numpy()
         assert found[member.name].dtype == np.float32
         np.testing.assert_allclose(found[member.name], expected, atol=1e-5)
-    assert [(row["measure"], row["networks"], row["pairs"]) for row in meter.rows()] == [("+".join(MEASURES), 2, 0)]
+    assert [(row["measure"], row["networks"], row["pairs"]) for row in meter.rows()] == [
+        (key, 2, 0) for key in MEASURES
+    ]
 
 
 def test_a_network_without_logits_is_named():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from netalike import measures
+from netalike.configuration import load, parse
 from netalike.errors import UnknownNameError
 from netalike.experiments.panel_measures import (
     FAMILIES,
@@ -70,6 +71,11 @@ def test_the_page_lists_the_questions():
     assert [row[-1] for row in rows] == [
         f"test {question.resi}" if question.resi else "our own" for question in QUESTIONS.values()
     ]
+
+
+def test_the_example_of_the_page_is_accepted():
+    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert load(parse(example), PAGE.parents[1]).panels["mine"].networks == ("mine", "tiny10-digits")
 
 
 def test_keys_are_quantity_and_estimator():

@@ -19,6 +19,8 @@ WELL_CONDITIONED = 1e-8
 NEARBY = 1e-5
 """Largest estimated error, as a norm of k x k numbers, of a factor that is turned from the last and not decomposed."""
 
+_SMALL = 1e-4  # rotations whose square is lost in the step that makes the factor orthogonal
+
 
 def polar_rows(matrix: Floats) -> tuple[Floats, bool]:
     """Return the matrix with orthonormal rows that is nearest to a wide one.
@@ -78,9 +80,6 @@ def polar_rows_by_svd(matrix: Floats) -> Floats:
     left, _, right = np.linalg.svd(matrix, full_matrices=False)
     factor: Floats = left @ right
     return factor
-
-
-_SMALL = 1e-4  # rotations whose square is lost in the step that makes the factor orthogonal
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,9 @@ def _rotation(product: Floats) -> NDArray[np.float32] | None:
     if size and float(np.linalg.norm(second)) ** 2 / size + size**3 > NEARBY:
         return None
     first += second
-    return first + first @ first / 2 if size > _SMALL else first
+    if size > _SMALL:
+        first += np.float32(0.5) * (first @ first)
+    return first
 
 
 class PolarFactors:

@@ -89,8 +89,8 @@ def is_pretrained(architecture: str) -> bool:
 def published_names(given: str) -> list[str]:
     """Return the published collections that a message lists for a name that is none of them.
 
-    There are too many robust networks to list them all: those of the nearest architecture, if the name is meant for one,
-    else the nearest.
+    There are too many robust networks to list them all: those of the nearest architecture, if the name is meant for
+    one, else the nearest.
     """
     if not is_robust_name(given):
         near = nearest(given, robust_names())

@@ -57,7 +57,7 @@ class PanelStitching(Section):
     n_test: Whole = Field(500, ge=16, description="The first so many test images.", examples=[1000])
     epochs: Positive = Field(1, description="Passes over the training images of a trained stitch.", examples=[3])
     batch_size: Positive = Field(64, description="Images per step of a trained stitch.", examples=[128])
-    lr: Above = Field(0.01, description="Learning rate of a trained stitch (Adam).", examples=[0.001])
+    lr: Above = Field(0.001, description="Learning rate of a trained stitch (Adam).", examples=[0.01])
     task_loss_layers: Whole = Field(
         1, ge=0, description="Matched layers at which stitches are trained, evenly spaced in depth.", examples=[3]
     )

@@ -70,9 +70,9 @@ def read_imagenet(
     Returns
     -------
     ImageSet
-        uint8 (n, 3, crop, crop), by class and name, or as `limit` says; the labels are the positions of the sorted class folders, as
-        torchvision's networks count them; ids are positions in the whole split. Mean and standard deviation are those
-        that torchvision and robustness use.
+        uint8 (n, 3, crop, crop), by class and name, or as `limit` says; the labels are the positions of the sorted
+        class folders, as torchvision's networks count them; ids are positions in the whole split. Mean and standard
+        deviation are those that torchvision and robustness use.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def read_imagenet(
 
 
 def read_split(split: str, root: str | Path, limit: int | None = None) -> ImageSet:
-    """Read ImageNet below the data root, as `netalike.data.load` does: the first of each class, then the second of each.
+    """Read ImageNet below the data root for `netalike.data.load`: the first of each class, then the second of each.
 
     Parameters
     ----------
@@ -148,8 +148,8 @@ def find_imagenet(root: str | Path) -> dict[str, Any]:
     Raises
     ------
     BadFileError
-        If the validation set is missing, or not in a folder per class. Its publisher asks for a registration, so that it
-        is never downloaded by itself.
+        If the validation set is missing, or not in a folder per class. Its publisher asks for a registration, so that
+        it is never downloaded by itself.
     """
     folders = {split: Path(root) / FOLDER / name for split, name in SPLITS.items()}
     classes = _classes(folders["test"])
@@ -178,17 +178,17 @@ def _refuse_too_many(entries: list[_Entry], split: str, crop: int) -> None:
     size = len(entries) * 3 * crop**2
     if size > _MOST:
         raise NetalikeError(
-            f"imagenet: the {len(entries)} images of the split {split} are {size / 1e9:.0f} GB in memory; ask for fewer "
-            f"by a limit, at most {int(_MOST / 3 / crop**2)}."
+            f"imagenet: the {len(entries)} images of the split {split} are {size / 1e9:.0f} GB in memory; ask for "
+            f"fewer by a limit, at most {int(_MOST / 3 / crop**2)}."
         )
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise BadFileError(
-            f"imagenet: there is no folder {folder}. Get ILSVRC2012 from https://image-net.org (a registration is asked "
-            f"for), and unpack it so that {folder.parent} has the folders train and val with one folder per class each; "
-            "a link to where you have it will do."
+            f"imagenet: there is no folder {folder}. Get ILSVRC2012 from https://image-net.org (which asks for a "
+            f"registration), and unpack it so that {folder.parent} has the folders train and val with one folder per "
+            "class each; a link to where you have it will do."
         )
     classes = _class_folders(folder)
     if not classes:

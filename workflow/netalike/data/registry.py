@@ -65,7 +65,8 @@ class Layout:
     Parameters
     ----------
     reader : str
-        Name of the format: "digits", "idx", "cifar10_binary", "cifar100_binary", "cifar10_python", "folder", "imagenet".
+        Name of the format: "digits", "idx", "cifar10_binary", "cifar100_binary", "cifar10_python", "folder",
+        "imagenet".
     files : mapping of str to tuple of RemoteFile
         The files of each split, in the order in which they are read.
     """
@@ -409,7 +410,9 @@ DATASETS: dict[str, DatasetSpec] = {
         DatasetSpec(
             name="imagenet",
             channels=3,
-            classes=tuple(str(place) for place in range(1000)),  # of the sorted class folders; loading gives their names
+            classes=tuple(
+                str(place) for place in range(1000)
+            ),  # of the sorted class folders; loading gives their names
             mean=(0.485, 0.456, 0.406),  # those of torchvision and robustness
             std=(0.229, 0.224, 0.225),
             augmentation="none",

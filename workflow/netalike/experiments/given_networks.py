@@ -45,11 +45,14 @@ class GivenNetwork:
     given : str
         As the user wrote it.
     model : nn.Module
+    card : Card or None
+        What is known of it, where a card is beside its weights.
     """
 
     name: str
     given: str
     model: nn.Module
+    card: networks.Card | None = None
 
 
 def open_networks(
@@ -102,7 +105,7 @@ def open_networks(
     for name, one, card in zip(names, given, cards, strict=True):
         model = _load(one, card, architecture, size, seed)
         _check_images(model, images, one)
-        found.append(GivenNetwork(name, one, model))
+        found.append(GivenNetwork(name, one, model, card))
     return found, images
 
 

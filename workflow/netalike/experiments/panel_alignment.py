@@ -1,4 +1,12 @@
-"""Shared responses of all pairs of networks of a panel at matched layers, and how alike their RSMs are."""
+"""Shared responses of all pairs of networks of a panel at matched layers, and how alike their RSMs are.
+
+Lu et al. (2018): shared response model (Chen et al. 2015) and second-order similarity. Half of the images, drawn by the
+seed, are for the fit and the other half for the numbers. A layer with more than `max_units` units takes part with so
+many of them, drawn by the seed from all units in the order of their variance: the order in which a network lists its
+units changes nothing. Each layer is scaled to a mean variance of 1, since the maps have no scale. There are at most as
+many features as units, and as images of the fit. Noise, which has one layer, is compared with every layer of the other
+network.
+"""
 
 from __future__ import annotations
 
@@ -79,8 +87,7 @@ def align_pairs(
     panel : mapping
         ``members`` (network to family) and ``seed``.
     settings : mapping
-        ``features`` of the shared response (None: as many as the narrower layer has units), ``max_units``,
-        ``iterations``.
+        ``features`` (None: as many as the narrower layer has units), ``max_units``, ``iterations``.
     progress : bool, optional
         None shows a bar on a terminal.
     meter : Meter, optional
@@ -89,10 +96,10 @@ def align_pairs(
     Returns
     -------
     list of dict
-        Without paper, experiment, data set, split and seed, in the order of the pairs; the numbers are of the held-out
-        images. By layer, ``shared_variance/srm``: the share of variance that the shared response explains, mean of
-        the two networks (see `SharedResponse.score`; 1 of a network with itself, and about k / (2 p) = 1/2 of networks
-        that have nothing in common, since the shared response holds a half of each). ``rsm_similarity/pearson``: the
+        Without paper, experiment, data set, split and seed, in the order of the pairs; of the held-out images. By
+        layer, ``shared_variance/srm``: the share of variance that the shared response explains, mean of the two (see
+        `SharedResponse.score`; 1 of a network with itself, about k / (2 p) = 1/2 of networks that have nothing in
+        common, since the shared response holds a half of each). ``rsm_similarity/pearson``: the
         correlation of the two networks' Pearson RSMs of all units. ``shared_rsm_similarity/pearson``: the correlation
         of the RSM between the two networks in the shared space with the mean RSM within them, both of the chosen units
         and by the centred kernel, which rotations leave as it is. All are symmetric.
@@ -106,35 +113,35 @@ def align_pairs(
 
     Notes
     -----
-    Lu et al. (2018): shared response model (Chen et al. 2015) and second-order similarity. Half of the images, drawn by
-    the seed, are for the fit and the other half for the numbers. A layer with more than `max_units` units takes part
-    with so many of them, drawn by the seed from all units in the order of their variance: the order in which a network
-    lists its units changes nothing. Each layer is scaled to a mean variance of 1, since the maps have no scale. At most
-    as many features as there are units and images of the fit. Noise, which has one layer, is compared with every layer
-    of the other network.
-
     A layer is prepared once, O(n^2 p), and forgotten after its last pair: pairs go layer by layer, so that 4 n^2 + 8 n
     max_units bytes a network are kept. A pair costs O(iterations max_units^3 + n^2).
     """
-    held_out = len(halves(_samples(recordings, pairs), panel["seed"])[1])
+    seed, meter = panel["seed"], meter or Meter("alignment")
+    held_out = len(halves(_samples(recordings, pairs), seed)[1])
     jobs = list(_jobs(recordings, pairs, panel["members"]))
-    order = sorted(range(len(jobs)), key=lambda i: _depth(recordings, jobs[i]))
-    last = {key: place for place, i in enumerate(order) for key in (jobs[i].a, jobs[i].b)}
-    preparing = _Preparing(recordings, orders, panel["seed"], settings["max_units"])
-    meter = meter or Meter("alignment")
     _count(meter, jobs)
     found: dict[int, list[Row]] = {}
+    sides = _sides(jobs, recordings, _Preparing(recordings, orders, seed, settings["max_units"]), meter)
+    for i, a, b in progress_bar(sides, "aligning pairs", total=len(jobs), shown=progress):
+        found[i] = [{**row, "n_samples": held_out} for row in _rows(jobs[i], a, b, settings, seed, meter)]
+    return [row for i in range(len(jobs)) for row in found[i]]
+
+
+def _sides(
+    jobs: Sequence[_Job], recordings: Mapping[str, Mapping[str, ArrayLike]], prepare_layer: _Preparing, meter: Meter
+) -> Iterator[tuple[int, Prepared | str, Prepared | str]]:
+    """Yield the number of each job with its two sides, in an order in which few layers are kept at a time."""
+    order = sorted(range(len(jobs)), key=lambda i: _depth(recordings, jobs[i]))
+    last = {key: place for place, i in enumerate(order) for key in (jobs[i].a, jobs[i].b)}
     kept: dict[Key, Prepared | str] = {}
-    for place, i in enumerate(progress_bar(order, "aligning pairs", shown=progress)):
-        job = jobs[i]
-        for key in (job.a, job.b):
+    for place, i in enumerate(order):
+        a, b = jobs[i].a, jobs[i].b
+        for key in (a, b):
             if key not in kept:
                 with meter.networks(_KEY, 0):
-                    kept[key] = preparing(*key)
-        rows = _rows(job, kept[job.a], kept[job.b], settings, panel["seed"], meter)
-        found[i] = [{**row, "n_samples": held_out} for row in rows]
+                    kept[key] = prepare_layer(*key)
+        yield i, kept[a], kept[b]
         kept = {key: value for key, value in kept.items() if last[key] > place}
-    return [row for i in range(len(jobs)) for row in found[i]]
 
 
 def _samples(recordings: Mapping[str, Mapping[str, ArrayLike]], pairs: Sequence[tuple[str, str]]) -> int:
@@ -169,11 +176,11 @@ def _matched(recordings: Mapping[str, Mapping[str, ArrayLike]], a: str, b: str) 
     return matched_layers(layers_a, layers_b)
 
 
-def _depth(recordings: Mapping[str, Mapping[str, ArrayLike]], job: _Job) -> tuple[float, ...]:
-    """Order of the work: layers of one depth together, so that few are kept at a time."""
-    network, layer = job.a if job.a[0] != NOISE else job.b
+def _depth(recordings: Mapping[str, Mapping[str, ArrayLike]], job: _Job) -> float:
+    """Relative depth of a pair's layers."""
+    network, layer = job.b if job.a[0] == NOISE else job.a
     layers = list(recordings[network])
-    return (layers.index(layer) / len(layers),)
+    return layers.index(layer) / len(layers)
 
 
 def _count(meter: Meter, jobs: Sequence[_Job]) -> None:

@@ -22,6 +22,7 @@ All but agreement and divergence need labels that are of the networks' task.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,8 @@ def behaviour_rows(
         its units in another order says what ID says, unless it has outputs of its own; noise has independent standard
         normal logits, as many as the network that it is compared with.
     panel : mapping
-        ``members``, ``seed``, ``dataset``; ``facts``, if there are any, say the task and data set of each network.
+        ``members``, ``seed``, ``dataset``; ``facts``, if there are any, say the task and data set of each network, and
+        ``recorded`` which networks take part by recorded activations, perhaps without outputs.
     n_boot : int
         Resamples of the images, the same for all pairs.
     meter : Meter, optional
@@ -159,8 +161,8 @@ def behaviour_rows(
     list of dict
         ``accuracy/test`` of each network, then five measures of each pair, see the top of this module, with 95 %
         intervals. NaN, and a status, for networks of different tasks or numbers of classes, for labels of another task,
-        and where no network makes an error. The interval of the difference of accuracies is that of the signed
-        difference, folded at 0.
+        for recordings without outputs, and where no network makes an error. The interval of the difference of
+        accuracies is that of the signed difference, folded at 0.
 
     Raises
     ------
@@ -176,9 +178,12 @@ def behaviour_rows(
     O(n classes) time per pair, and a product of (n_boot, n) with (n, 3 pairs).
     """
     related = list(related_pairs(pairs, panel["members"]))
-    study = _Study(outputs, torch.as_tensor(labels).long(), panel, n_boot)
+    labels = torch.as_tensor(labels).long()
+    study = _Study(outputs, labels, panel, n_boot)
     with metered_pairs(meter, MEASURES, len(related)):
-        return [*study.single_rows(), *study.pair_rows(related)]
+        spoken = study.pair_rows([pair for pair in related if not study.silent(pair)])
+        silent = (_silent_rows(pair, study.silent(pair), len(labels)) for pair in related if study.silent(pair))
+        return [*study.single_rows(), *spoken, *itertools.chain.from_iterable(silent)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +226,12 @@ class _Study:
         self._labels, self._panel, self._n = labels, panel, len(labels)
         self._weights = image_weights(self._n, n_boot, panel["seed"])
         self._said: dict[str, _Said] = {}
+
+    def silent(self, pair: tuple[str, str, str]) -> str:
+        """Return the recorded network of a pair that has no outputs, or nothing."""
+        origins = [name.partition("@")[0] for name in pair[:2]]
+        recorded = self._panel.get("recorded", {})
+        return next((name for name in origins if name in recorded and name not in self._outputs), "")
 
     def single_rows(self) -> Iterator[Row]:
         """Yield the accuracy of each network."""
@@ -274,6 +285,11 @@ class _Study:
         known = known and int(self._labels.max()) < logits.shape[1]
         right = (classes == self._labels).double() if known else torch.full((self._n,), torch.nan).double()
         return _Said(classes, right, odds, torch.special.entr(odds).sum(1), self._weights @ right, task)
+
+
+def _silent_rows(pair: tuple[str, str, str], name: str, n: int) -> list[Row]:
+    reason = f"{name} was recorded without a layer called logits"
+    return [pair_row(*pair, key, np.array([np.nan]), reason, n) for key in MEASURES]
 
 
 def _checked(name: str, logits: NDArray[np.floating[Any]], n: int) -> NDArray[np.floating[Any]]:

@@ -25,7 +25,7 @@ from netalike.stitching.splitting import Split, resized, split
 Layouts = Mapping[str, torch.memory_format]
 
 _LARGEST_BATCH = 128
-_BUDGET = 4e8  # bytes of activations that are kept at a time
+_BUDGET = 2e8  # bytes of the activations of a batch; two batches are there while one follows the other
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class Onlookers:
 
     Notes
     -----
-    No activation outlives its batch, which is chosen so large that all its activations take at most 4e8 bytes, however
+    No activation outlives its batch, which is chosen so large that all its activations take at most 2e8 bytes, however
     many networks there are.
     """
 

@@ -195,7 +195,7 @@ def kernel_rows(
     A resample draws images with replacement, and pairs of images with them. An image that is drawn twice gives no pair
     with itself: a cell (i, j) off the diagonal has the weight w_i w_j, and there are no others; for CKA see
     `netalike.inversion.resampling.products`. Ranks are of the resample, ties at their middle. O(n_boot n^2) time per
-    network and pair: about 4 s for 24 networks, 276 pairs, n = 128.
+    network and pair: about 7 s for 24 networks, 276 pairs and n = 128.
     """
     related = list(related_pairs(pairs, panel["members"]))
     with metered_pairs(meter, MEASURES, len(related)):

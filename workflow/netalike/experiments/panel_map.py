@@ -84,7 +84,7 @@ def _dissimilarities(measure: PanelMeasure, pairs: pd.DataFrame, networks: list[
 
 def _connected(distances: Floats) -> NDArray[np.bool_]:
     """The largest set of networks that defined pairs connect; the first of equally large ones."""
-    reach = np.linalg.matrix_power(np.isfinite(distances).astype(float), 1) > 0
+    reach = np.isfinite(distances)
     for _ in range(len(reach)):
         reach = (reach.astype(float) @ reach) > 0
     found: NDArray[np.bool_] = reach[reach.sum(axis=1).argmax()]

@@ -167,7 +167,9 @@ def _reduced(layers: pd.DataFrame, seed: int, n_boot: int) -> pd.DataFrame:
     layerwise = pairs["measure"].map(lambda key: PANEL_MEASURES[key].layerwise).to_numpy(bool)
     pairs["n_layers"] = pairs["n_layers"].where(layerwise, 0)
     pairs["interval"] = np.where(pairs["low"].notna(), BY_IMAGES, NO_INTERVAL)
-    low, high = _layer_intervals(layers["value"].to_numpy(float), grouped.ngroup().to_numpy().astype(np.int64), seed, n_boot)
+    low, high = _layer_intervals(
+        layers["value"].to_numpy(float), grouped.ngroup().to_numpy().astype(np.int64), seed, n_boot
+    )
     resampled = layerwise & np.isfinite(low)
     pairs.loc[resampled, "low"], pairs.loc[resampled, "high"] = low[resampled], high[resampled]
     pairs.loc[resampled, "interval"] = BY_LAYERS

@@ -65,28 +65,18 @@ def _auc_rows(grid: PairGrid, facts: Facts, networks: NetworkBootstrap, question
     assert question.split is not None
     positive, negative = question.split(grid, facts)
     used = positive | negative
-    weights = networks.of_pairs(grid.network_a[used], grid.network_b[used])
+    weights = np.zeros((len(networks.weights), len(used)))
+    weights[:, used] = networks.of_pairs(grid.network_a[used], grid.network_b[used])
     for column, measure in enumerate(grid.measures):
-        defined = np.isfinite(grid.values[:, column])
-        one, other = positive & defined, negative & defined
+        values = grid.values[:, column]
+        one, other = positive & np.isfinite(values), negative & np.isfinite(values)
         counts = int(one.sum()), int(other.sum())
         status = _why_no_auc(question, measure, (positive, negative), counts)
-        found = {} if status != OK else _auc(grid.values[:, column], one, other, weights, used, networks, grid)
+        found: dict[str, float] = {}
+        if status == OK:
+            areas = statistics.auc(weights[:, one], values[one], weights[:, other], values[other])
+            found = networks.summary(areas, distinct(grid.network_a[one | other], grid.network_b[one | other]))
         yield _row(question, measure, counts, found, status)
-
-
-def _auc(
-    values: Floats,
-    one: Mask,
-    other: Mask,
-    weights: Floats,
-    used: Mask,
-    networks: NetworkBootstrap,
-    grid: PairGrid,
-) -> dict[str, float]:
-    areas = statistics.auc(weights[:, one[used]], values[one], weights[:, other[used]], values[other])
-    either = one | other
-    return networks.summary(areas, distinct(grid.network_a[either], grid.network_b[either]))
 
 
 def _why_no_auc(question: Question, measure: str, masks: tuple[Mask, Mask], counts: tuple[int, int]) -> str:

@@ -1,4 +1,14 @@
-"""Stitches of all pairs of networks of a panel, both ways, at matched layers: by least squares and on the task loss."""
+"""Stitches of all pairs of networks of a panel, both ways, at matched layers: by least squares and on the task loss.
+
+The stitching layer is affine (Csiszarik et al. 2021): a 1 x 1 convolution between maps, where the front's is resized
+(bilinear) to the end's height and width, or a linear map between vectors. A map and a vector have no stitch (status).
+Controls are fronts alone, since what goes into an untrained network says nothing about the other one; only two
+untrained networks are stitched both ways. Noise, which has no layers, stands in for every layer of the end network.
+
+Relative accuracy is undefined where the end network was trained on another task, or is not right more often than by
+chance: the share of the most frequent class plus two standard errors. Before an end network of another task, a stitch
+is trained on what that network itself predicts.
+"""
 
 from __future__ import annotations
 
@@ -100,23 +110,20 @@ def stitch_pairs(
     panel : mapping
         ``members`` (network to family), ``seed``, and ``facts`` (network to its ``task``) where tasks differ.
     settings : mapping
-        ``methods`` of `METHODS`, ``n_train`` and ``n_test`` (the first so many images), ``task_loss_layers`` (at how
-        many matched layers, evenly spaced, a stitch is trained), ``epochs``, ``batch_size`` and ``lr`` (Adam) of that
-        training, which begins at least squares.
+        ``methods`` of `METHODS`, ``n_train``, ``n_test`` (the first so many images), ``task_loss_layers`` (at how many,
+        evenly spaced, a stitch is trained), ``epochs``, ``batch_size`` and ``lr`` (Adam, from least squares on).
     device : str or torch.device
     progress : bool, optional
         None shows a bar on a terminal.
     meter : Meter, optional
-        Is told what the methods cost.
+        Of what the methods cost.
 
     Returns
     -------
     list of dict
         Without paper, experiment, data set, split and seed. By direction, layer and method: ``relative_accuracy``
         (accuracy over that of the end network) and ``stitched_agreement`` (share of the images on which the stitched
-        network predicts what the end network predicts). ``network_a`` is the front, ``network_b`` the end. Both
-        directions of a pair, but for controls: these are fronts alone, since what goes into an untrained network says
-        nothing about the other one. Noise, which has no layers, stands in for every layer of the end network.
+        network predicts what the end network predicts). ``network_a`` is the front, ``network_b`` the end.
 
     Raises
     ------
@@ -127,14 +134,9 @@ def stitch_pairs(
 
     Notes
     -----
-    The stitching layer is affine: a 1 x 1 convolution between maps, where the front's is resized (bilinear) to the
-    end's height and width, or a linear map between vectors (Csiszarik et al. 2021). A map and a vector have no stitch
-    (status). Relative accuracy is undefined where the end network was trained on another task, or is not right more
-    often than by chance: the share of the most frequent class plus two standard errors.
-
     Every network runs once on the training and once on the test images, batch by batch, whatever the number of pairs;
-    of a pair only X'Y, the solution and the end network from its layer on are its own. Sums are in float64. Memory: a
-    batch of all networks (4e8 bytes), and (sum of channels)^2 numbers for each height and width.
+    of a pair only X'Y, the solution and the end network from its layer on are its own. Sums are in float64. Memory: two
+    batches of all networks (2e8 bytes each), and (sum of channels)^2 numbers for each height and width.
     """
     _check(pairs, train, test, settings)
     train, test = train.take(slice(settings["n_train"])), test.take(slice(settings["n_test"]))
@@ -333,7 +335,7 @@ class _Work:
 
     def _training(self, images: int) -> Settings:
         given = self._settings
-        size, rate = min(given.get("batch_size", 64), images), given.get("lr", 0.01)
+        size, rate = min(given.get("batch_size", 64), images), given.get("lr", 1e-3)
         return Settings(epochs=given["epochs"], batch_size=size, lr=rate, augment=False, seed=self._cast.seed)
 
     def _predict(self, seams: Sequence[_Seam], onlookers: Onlookers, images: ImageSet) -> None:

@@ -24,35 +24,8 @@ Representation = Callable[[Tensor], Tensor]
 """Maps images (n, channels, height, width) in [0, 1] to their representations (n, p)."""
 
 
-class Normalised(PixelNetwork):
-    """A network that takes pixels in [0, 1] and normalises them itself, on the network's device.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Takes normalised images.
-    mean, std : sequence of float
-        Per channel, of pixels in [0, 1]; those of a data set are ``images.spec.mean`` and ``images.spec.std``.
-
-    Raises
-    ------
-    NetalikeError
-        If there are not as many means as standard deviations, or one of these is not above 0.
-
-    Notes
-    -----
-    Layers keep the names that they have in the network: `invert_images` and `represent` look them up there.
-    """
-
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        if len(mean) != len(std) or not all(value > 0 for value in std):
-            raise NetalikeError(
-                f"mean and std are one number per channel, std above 0; got {list(mean)} and {list(std)}."
-            )
-        super().__init__(network, mean, std)
-        weight = next(network.parameters(), None)
-        if weight is not None:
-            self.to(weight.device)
+Normalised = PixelNetwork
+"""A network that takes pixels in [0, 1] and normalises them itself: what is inverted, attacked and represented."""
 
 
 @contextlib.contextmanager

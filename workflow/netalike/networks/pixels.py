@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 
 class PixelNetwork(nn.Module):
-    """A network with the normalisation of its inputs in front.
+    """A network that takes pixels in [0, 1] and normalises them itself, on the network's device.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Takes normalised images; it is shared, not copied.
+    mean, std : sequence of float
+        Per channel, of pixels in [0, 1]; those of a data set are ``images.spec.mean`` and ``images.spec.std``.
 
     Attributes
     ----------
@@ -24,9 +31,15 @@ class PixelNetwork(nn.Module):
     mean, std : Tensor, shape (1, channels, 1, 1)
         Buffers.
 
+    Raises
+    ------
+    NetalikeError
+        If there are not as many means as standard deviations, or one of these is not above 0.
+
     Notes
     -----
     Pixels of an `ImageSet` (`pixels`) give the same logits, bit for bit, as its normalised inputs do to the network.
+    Layers keep the names that they have in the network: inversion and representations look them up there.
     """
 
     mean: Tensor
@@ -34,9 +47,16 @@ class PixelNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
+        if len(mean) != len(std) or not all(value > 0 for value in std):
+            raise NetalikeError(
+                f"mean and std are one number per channel, std above 0; got {list(mean)} and {list(std)}."
+            )
         self.network = network
         self.register_buffer("mean", torch.tensor(tuple(mean)).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(tuple(std)).view(1, -1, 1, 1))
+        weight = next(network.parameters(), None)
+        if weight is not None:
+            self.to(weight.device)
 
     @property
     def architecture(self) -> str:
@@ -71,11 +91,7 @@ def pixel_network(network: nn.Module, spec: DatasetSpec) -> PixelNetwork:
     """
     if spec.mean is None or spec.std is None:
         raise NetalikeError(f"data set {spec.name}: mean and std are known only after loading it; use load(...).spec.")
-    model = PixelNetwork(network, spec.mean, spec.std)
-    first = next(network.parameters(), None)
-    if first is not None:
-        model.to(first.device)
-    return model.train(network.training)
+    return PixelNetwork(network, spec.mean, spec.std).train(network.training)
 
 
 def pixels(images: ImageSet, start: int = 0, stop: int | None = None) -> Tensor:

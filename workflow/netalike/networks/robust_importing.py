@@ -65,8 +65,8 @@ def _check_images(known: RobustCheckpoint, card: Card, images: ImageSet) -> None
         raise NetalikeError(f"{known.name} was trained on {known.dataset}, and is to be evaluated on {images.name}.")
     if len(images.classes) != card.classes:
         raise NetalikeError(
-            f"{known.name} tells {card.classes} classes, and {images.name} has {len(images.classes)} here: labels would "
-            "not be the network's. Use the whole data set, with a folder for each class."
+            f"{known.name} tells {card.classes} classes, and {images.name} has {len(images.classes)} here: labels "
+            "would not be the network's. Use the whole data set, with a folder for each class."
         )
     for key, here in (("mean", images.spec.mean), ("std", images.spec.std)):
         stored = card.settings[key]

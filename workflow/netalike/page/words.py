@@ -36,13 +36,6 @@ HINTS = {
 }
 """What the number that answers each question is about."""
 
-_STATISTICS = {
-    "auc": "chance that the first are ranked as more alike",
-    "spearman": "rank correlation",
-    "conformity": "share of triples of layers",
-}
-
-
 @dataclass(frozen=True)
 class AskedQuestion:
     """A question to all measures of a panel.
@@ -51,7 +44,7 @@ class AskedQuestion:
     ----------
     key, words, statistic : str
     hint : str
-        What the number is about, with the statistic and how many pairs it is over.
+        What the number is about, and how many pairs it is over.
     resi : int
         Number of the test of the ReSi benchmark that it is, 0 for our own.
     why : str
@@ -79,7 +72,7 @@ def asked_question(key: str, factors: Mapping[str, str], why: str) -> AskedQuest
     known = QUESTIONS.get(key)
     statistic = factors.get("statistic", "auc")
     counts = [text for name in ("n_positive", "n_negative") if (text := factors.get(name, "0")) != "0"]
-    number = f" ({_STATISTICS.get(statistic, statistic)}; {' against '.join(counts) or '0'} {_unit(statistic)})"
+    number = f" ({' against '.join(counts) or '0'} {_unit(statistic)})"
     words = known.words if known else key.replace("_", " ")
     return AskedQuestion(key, words, statistic, HINTS.get(key, words) + number, known.resi if known else 0, why)
 
@@ -110,5 +103,9 @@ def seconds_text(seconds: float) -> str:
     if not math.isfinite(seconds):
         return ""
     if seconds < 1:
-        return f"{1000 * seconds:.2g} ms"
-    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
+        return f"{_two_figures(1000 * seconds)} ms"
+    return f"{_two_figures(seconds)} s" if seconds < 120 else f"{_two_figures(seconds / 60)} min"
+
+
+def _two_figures(number: float) -> str:
+    return f"{float(f'{number:.2g}'):,.10g}"

@@ -159,7 +159,7 @@ def _draw_network(
 
 def _title_map(ax: Axes, key: str, rows: pd.DataFrame) -> None:
     stress = rows[(rows["quantity"] == "map_stress") & (rows["estimator"] == key)]["value"].dropna()
-    ax.set_title(label_of(key), fontsize=7.5)
+    ax.set_title(label_of(key), fontsize=7)
     ax.set_xlabel(f"stress {stress.iloc[0]:.2f}" if len(stress) else "", fontsize=7)
     for side, spine in ax.spines.items():
         spine.set_visible(True)

@@ -24,13 +24,19 @@ netalike.heatmap = (library, place, pick) => {
       xaxis: { ...axis, ...every(spec.x), tickangle: 90 }, yaxis: { ...axis, ...every(spec.y), autorange: "reversed" },
     };
   };
+  // where the figure is wider than the window, its key stays in sight
+  const keyOf = (layout) => {
+    const window = place.parentElement.clientWidth;
+    if (layout.width > window) return { x: 0, xref: "container", len: Math.min(300, window - 10) };
+    return { x: 0, len: Math.max(150, Math.min(300, layout.width - layout.margin.l - 16)) };
+  };
   const traceOf = (layout) => ({
     type: "heatmap", z: spec.z, x: spec.x.map((_, i) => i), y: spec.y.map((_, i) => i), ...spec.scale, xgap: 1, ygap: 1,
     text: spec.words.map((line) => line.map((lines) => lines.map(escaped).join("<br>"))),
     hovertemplate: "%{text}<extra></extra>", hoverongaps: true,
     colorbar: {
-      orientation: "h", thickness: 11, outlinewidth: 0, x: 0, xanchor: "left", y: 1, yanchor: "bottom", ypad: 6,
-      lenmode: "pixels", len: Math.max(150, Math.min(300, layout.width - layout.margin.l - 16)),
+      orientation: "h", thickness: 11, outlinewidth: 0, xanchor: "left", y: 1, yanchor: "bottom", ypad: 6,
+      lenmode: "pixels", ...keyOf(layout),
       title: { text: escaped(spec.title), side: "top", font: { size: 12 } }, tickfont: { size: 11 },
     },
   });
