@@ -254,7 +254,7 @@ def test_no_command_loads_a_framework(results):
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-@pytest.mark.parametrize("name", ["list", "show", "check"])
+@pytest.mark.parametrize("name", ["list", "show", "check", "diff"])
 def test_each_command_has_help_with_an_example(name, capsys):
     with pytest.raises(SystemExit):
         cli.main(["claims", name, "--help"])

@@ -16,6 +16,8 @@ networks:
   lenet-rotation-digits: {seeds: [5], training: {epochs: 1}}
   lenet_w2-digits: {seeds: 1, training: {epochs: 1}}
   lenet-plain-digits: null
+  lenet-random-labels-digits: null
+  lenet-shortcut-digits: {seeds: [15], training: {epochs: 1}}
   lenet-digits: {seeds: 2, training: {epochs: 1}}
   own: {architecture: "file:my_network.py:make", dataset: digits}
 panels:
@@ -25,6 +27,15 @@ panels:
     batch_size: 50
     measures: [procrustes, cca]
     layers: {lenet-digits: [relu*], own: [middle, out]}
+    alignment: {max_units: 10}
+    gradients: {n_images: 16}
+    stitching: {n_train: 64, n_test: 50}
+    inversion: {pairs: 8, iterations: 2}
+  recorded:
+    dataset: digits
+    keras: [digits]
+    measure_images: 40
+    measures: [procrustes]
 deconfounded_cka:
   tasks:
     digits: {untrained_twins: 2, n_images: 100, batch_size: 50}

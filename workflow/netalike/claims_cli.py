@@ -1,10 +1,11 @@
-"""`netalike claims`: list, show and check what the papers claim. No framework is imported."""
+"""`netalike claims`: list, show, check and compare what the papers claim. No framework is imported."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from netalike.evidence.claims import Claim
+    from netalike.evidence.claims.differences import ClaimsDifference
 
 app = typer.Typer(
     help="What the papers claim, and what the rows of a run say about it.",
@@ -37,6 +39,14 @@ _LOOKS = {
 }
 _FAILURES = ("contradicted", "inconclusive", "not run")
 _WIDTH = 170  # of a table in a file or a pipe
+_SETTINGS, _LONGEST = 20, 60  # settings that are printed, and characters of each
+# what lies outside the other's interval, in words
+_MOVED = {
+    ("results",): "results outside the reference's interval",
+    ("reference",): "reference outside the results' interval",
+    ("results", "reference"): "each outside the other's interval",
+    ("missing",): "one has no value",
+}
 
 ClaimsFolder = Annotated[
     Path | None, typer.Option("--claims", help="Folder of the claim files.", show_default="that of the checkout")
@@ -108,6 +118,28 @@ def check_command(
     for failure in failures:
         typer.echo(failure, err=True)
     if failures:
+        raise typer.Exit(1)
+
+
+@app.command("diff", epilog="Example: netalike claims diff results/reference --strict")
+def diff_command(
+    folder_a: Annotated[Path, typer.Argument(metavar="FOLDER_A", help="Results to hold against, a reference.")],
+    folder_b: Annotated[Path, typer.Argument(metavar="[FOLDER_B]", help="Results of a run.")] = Path("results"),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 where a verdict changed, a value moved or a claim is gone.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what changed between the claims of two runs: verdicts, values, claims, settings."""
+    from netalike.evidence.claims import differences
+
+    found = differences.claims_difference(*(differences.read_claims(folder) for folder in (folder_a, folder_b)))
+    found = replace(found, configuration=differences.configuration_difference(folder_a, folder_b))
+    if as_json:
+        _print_json({"reference": str(folder_a), "results": str(folder_b), **found.as_dict()})
+    else:
+        _print_diff(found)
+    if strict and found.fails:
         raise typer.Exit(1)
 
 
@@ -255,6 +287,49 @@ def _print_check(judged: pd.DataFrame) -> None:
     counts = judged["verdict"].value_counts()
     told = [f"{counts[verdict]} {verdict}" for verdict in _LOOKS if verdict in counts]
     console.print(f"{_counted(len(judged), 'claim')}: {', '.join(told)}" if told else "no claims")
+
+
+def _print_diff(found: ClaimsDifference) -> None:
+    from netalike.evidence.claims.differences import interval_text
+
+    console = _console()
+    if found.verdicts:
+        table = _table("verdicts that changed", ["id", "was", "is", "reference [95 % interval]", "results"])
+        for one in found.verdicts:
+            verdicts = [_looks(side.verdict) for side in (one.reference, one.results)]
+            table.add_row(one.id, *verdicts, *(_plain(interval_text(side)) for side in (one.reference, one.results)))
+        console.print(table)
+    if found.moved:
+        table = _table("values that moved", ["id", "reference [95 % interval]", "results", "what"])
+        for one in found.moved:
+            numbers = (_plain(interval_text(side)) for side in (one.reference, one.results))
+            table.add_row(one.id, *numbers, _MOVED[one.outside])
+        console.print(table)
+    for title, names in (("new", found.new), ("gone", found.gone)):
+        if names:
+            console.print(f"{title}: {', '.join(names)}")
+    for name, fields in found.redefined.items():
+        console.print(f"written otherwise: {name}: {', '.join(fields)}")
+    _print_settings(console, found)
+    changed, moved = _counted(len(found.verdicts), "verdict"), _counted(len(found.moved), "value")
+    rest = f"{changed} changed, {moved} moved, {len(found.new)} new, {len(found.gone)} gone"
+    console.print(f"{_counted(found.same, 'claim')} as before, {rest}")
+
+
+def _print_settings(console: Console, found: ClaimsDifference) -> None:
+    if not found.configuration:
+        return
+    table = _table("settings that differ", ["setting", "reference", "results"])
+    for setting, values in list(found.configuration.items())[:_SETTINGS]:
+        table.add_row(setting, *(_plain(_short(value)) for value in values))
+    console.print(table)
+    if len(found.configuration) > _SETTINGS:
+        console.print(f"and {len(found.configuration) - _SETTINGS} more: --json lists them")
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _print_claim(claim: Claim, row: pd.Series | None) -> None:

@@ -5,6 +5,7 @@ Frameworks are imported inside the command, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -119,12 +120,13 @@ def compare_panel_command(
     panel = _panel(given, images, layers or ["blocks"], compare, untrained, seed)
     members, facts = _members(given, panel)
     train = _training_images(images, data_root, panel["stitching"]["n_train"])
-    name = output.resolve().name
-    done = run_panel(name, members, (train, images), {**panel, "facts": facts}, output, device_of(device), not as_json)
+    name, begun = output.resolve().name, output / "unfinished"
+    done = run_panel(name, members, (train, images), {**panel, "facts": facts}, begun, device_of(device), not as_json)
 
     from netalike.panel_output import write_panel
 
     page = write_panel(name, done, panel, output, ["netalike", *sys.argv[1:]])
+    shutil.rmtree(begun, ignore_errors=True)
     if as_json:
         print_json({"page": str(page), "seconds": time.perf_counter() - start, "pairs": _told(done.pairs)})
         return

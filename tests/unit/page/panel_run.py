@@ -112,23 +112,16 @@ def comparison(panel: str = "small") -> pd.DataFrame:
 
 
 def implementations() -> pd.DataFrame:
-    """Return a comparison with other implementations: one that agrees, one that does not, one that is missing."""
-    differs = "undefined: simtorch averages over layers"
+    """Return comparisons with other implementations: one differs by definition, one agrees, one is missing."""
+    by_layers = "how=by layers;peer=simtorch;reason=averages over layers;version=0.2.1"
+    agreeing = "on=12 layers of 3 pairs;peer=pytorch_cka;version=1.1.3"
+    missing = {"value": NAN, "status": "undefined: rsatoolbox is not installed"}
     rows = [
-        {
-            "estimator": "cka/unbiased",
-            "condition": "on=12 pairs of layers;peer=pytorch_cka;version=1.1.3",
-            "value": 2e-7,
-        },
-        {"estimator": "cka/biased", "condition": "peer=simtorch;version=0.2.1", "value": NAN, "status": differs},
-        {
-            "estimator": "rsa/pearson",
-            "condition": "peer=rsatoolbox",
-            "value": NAN,
-            "status": "undefined: not installed",
-        },
+        {"estimator": "cka/biased", "condition": by_layers, "value": 0.25, "quantity": "difference_by_definition"},
+        {"estimator": "cka/unbiased", "condition": agreeing, "value": 2e-7, "quantity": "largest_difference"},
+        {"estimator": "rsa/pearson", "condition": "peer=rsatoolbox", "quantity": "largest_difference", **missing},
     ]
-    return measurements.table(rows, paper="comparison", experiment="implementations", quantity="largest_difference")
+    return measurements.table(rows, paper="comparison", experiment="implementations")
 
 
 def costs() -> pd.DataFrame:

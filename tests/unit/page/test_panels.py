@@ -155,6 +155,7 @@ def test_an_answer_without_a_number_says_why(tmp_path):
     rows.loc[asked, "status"] = f"undefined: {EVIL}"
     text = section(panel_html(tmp_path, measurements=rows), "separation")
     assert cells_of(text)[1][2] == "undefined"
+    assert "</dt><dd>CKA, unbiased (trained or not)</dd>" in text
     assert 'title="undefined: &lt;script&gt;alert(1)&lt;/script&gt;"' in text
 
 
@@ -292,8 +293,9 @@ def test_two_builds_are_equal_bytes(tmp_path):
 
 def test_other_implementations_have_their_difference_or_its_reason(tmp_path):
     text = build(tmp_path, measurements=implementations(), figures=[]).read_text(encoding="utf-8")
+    missing = "undefined: rsatoolbox is not installed"
     assert cells_of(section(text, "implementations"))[1:] == [
-        ["CKA, unbiased cka/unbiased", "pytorch_cka 1.1.3", "12 pairs of layers", "2e\N{MINUS SIGN}07", ""],
-        ["CKA cka/biased", "simtorch 0.2.1", "not stated", "no number", "undefined: simtorch averages over layers"],
-        ["RSA, Pearson rsa/pearson", "rsatoolbox", "not stated", "no number", "undefined: not installed"],
+        ["CKA, unbiased cka/unbiased", "pytorch_cka 1.1.3", "12 layers of 3 pairs", "2e\N{MINUS SIGN}07", "yes", ""],
+        ["RSA, Pearson rsa/pearson", "rsatoolbox", "not stated", "no number", "yes", missing],
+        ["CKA cka/biased: by layers", "simtorch 0.2.1", "not stated", "0.25", "no", "averages over layers"],
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,9 @@ def build(
     Parameters
     ----------
     output : path
-        Of the page, `results/index.html`. Links in it are relative to its folder. `assets/plotly.min.js` is written
-        beside it, once, where there is anything to explore; `papers/<key>.html` for each paper that has claims,
-        figures or rows; `comparison/<panel>.html` for each panel with rows of the experiment `comparison_<panel>`; and
-        `sources.html` with the scripts and rules of the figures.
+        Of the page, `results/index.html`. Beside it are written `papers/<key>.html` for each paper with claims,
+        figures or rows; `comparison/<panel>.html` for each panel with rows of `comparison_<panel>`; `sources.html`,
+        the scripts and rules of the figures; and, where there is anything to explore, `assets/plotly.min.js`.
     measurements : DataFrame
         The measurement table.
     figures : sequence of path
@@ -88,35 +88,55 @@ def build(
     BadFileError
         If a card is not readable, or a picture that it names is missing.
     """
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    given = _Given(title, measurements, figures, cost, provenance, claims, differences, measure_costs or {}, repository)
+    return _write_pages(Path(output), given, embed_rows, network_cards)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What `build` was given, apart from where it goes and how much of it is shown."""
+
+    title: str
+    measurements: pd.DataFrame
+    figures: Sequence[str | Path]
+    cost: pd.DataFrame
+    provenance: Provenance
+    claims: pd.DataFrame | None
+    differences: Sequence[Difference] | None
+    measure_costs: Mapping[str, pd.DataFrame]
+    repository: str | Path | None
+
+
+def _write_pages(output: Path, given: _Given, embed_rows: int | None, network_cards: Sequence[str | Path]) -> Path:
+    measurements, folder = given.measurements, output.parent
+    folder.mkdir(parents=True, exist_ok=True)
     embedded = measurements if embed_rows is None else measurements.head(embed_rows)
-    groups = figure_groups(figures, measurements, output.parent)
-    tested = shown_claims(claims, {picture.name: picture for group in groups for picture in group.pictures})
-    pages = paper_pages(tested, groups, measurements, differences)
-    panels = panel_pages(measurements, groups, measure_costs)
-    shown = _sources(repository, groups)
+    groups = figure_groups(given.figures, measurements, folder)
+    tested = shown_claims(given.claims, {picture.name: picture for group in groups for picture in group.pictures})
+    pages = paper_pages(tested, groups, measurements, given.differences)
+    panels = panel_pages(measurements, groups, given.measure_costs)
+    shown = _sources(given.repository, groups)
     explorer = has_layer_pairs(embedded)
-    environment = _environment(provenance, shown)
+    environment = _environment(given.provenance, shown)
     page = environment.get_template("index.html.j2").render(
-        title=title,
+        title=given.title,
         networks=networks_used(measurements, network_cards),
-        datasets=datasets_used(measurements, provenance.fingerprints),
-        cost=cost_by_rule(cost),
+        datasets=datasets_used(measurements, given.provenance.fingerprints),
+        cost=cost_by_rule(given.cost),
         groups=groups,
-        n_figures=len(figures),
+        n_figures=len(given.figures),
         plotly=PLOTLY if explorer else None,
         panels=panels,
         agreements=agreements(measurements),
         summary=summarise(panels, tested, groups),
-        **_provenance_section(provenance, repository),
-        **_rows_section(measurements, embedded, output.parent),
-        **_claims_section(tested, pages, output.parent),
+        **_provenance_section(given.provenance, given.repository),
+        **_rows_section(measurements, embedded, folder),
+        **_claims_section(tested, pages, folder),
     )
     _write(output, page)
-    _write_others(environment, output.parent, pages, panels, shown)
+    _write_others(environment, folder, pages, panels, shown)
     if explorer or panels:
-        _write_plotly(output.parent / PLOTLY)
+        _write_plotly(folder / PLOTLY)
     return output
 
 

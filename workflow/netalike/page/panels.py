@@ -131,10 +131,33 @@ class PanelPage:
         return sum(known), len(known)
 
     @property
+    def missing_answers(self) -> list[tuple[str, list[str]]]:
+        """Why answers have no number: each reason with the measures and questions that it concerns."""
+        names = [asked.words for asked in self.asked]
+        return _reasons(
+            (row.measure.label, name, c) for row in self.rows for name, c in zip(names, row.cells, strict=True)
+        )
+
+    @property
+    def missing_controls(self) -> list[tuple[str, list[str]]]:
+        """Why controls have no number: each reason with the measures and controls that it concerns."""
+        names = [name.replace("_", " ") for name in self.control_names]
+        cells = ((row, zip(names, row.controls, strict=True)) for row in self.rows)
+        return _reasons((row.measure.label, name, c) for row, found in cells for name, c in found if c and not c.text)
+
+    @property
     def checked_controls(self) -> list[str]:
         """The controls that some measure must hold on."""
         places = {i for row in self.rows for i, cell in enumerate(row.controls) if cell and cell.holds is not None}
         return [name for i, name in enumerate(self.control_names) if i in places]
+
+
+def _reasons(cells: Iterable[tuple[str, str, Cell | ControlCell | None]]) -> list[tuple[str, list[str]]]:
+    found: dict[str, list[str]] = {}
+    for measure, name, cell in cells:
+        if cell and cell.why:
+            found.setdefault(cell.why, []).append(f"{measure} ({name})")
+    return list(found.items())
 
 
 def panel_pages(

@@ -36,6 +36,7 @@ HINTS = {
 }
 """What the number that answers each question is about."""
 
+
 @dataclass(frozen=True)
 class AskedQuestion:
     """A question to all measures of a panel.

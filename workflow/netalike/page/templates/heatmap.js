@@ -40,8 +40,7 @@ netalike.heatmap = (library, place, pick) => {
       title: { text: escaped(spec.title), side: "top", font: { size: 12 } }, tickfont: { size: 11 },
     },
   });
-  const point = ([i, j]) => ({ curveNumber: 0, pointNumber: [i, j] });
-  const hover = () => { if (at) library.Fx.hover(place, [point(at)]); };
+  const hover = () => library.Fx.hover(place, { xval: at[1], yval: at[0] }, "xy");
   const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
   const within = (number, count) => Math.max(0, Math.min(count - 1, number));
   place.addEventListener("keydown", (event) => {
