@@ -1,5 +1,13 @@
 # Source: Jones et al. 2022, and STIR (Nanda et al. 2022). Images are inverted through each network, and all networks are
 # compared on them. Robust networks are families of the section `networks` with adversarial training.
+from netalike.configuration.names import DATASETS, DatasetFacts
+
+
+def inversion_mb(wildcards):
+    """Images in memory at once, as floats: seeds, targets, inverted and attacked ones, and products of them."""
+    study = STUDIES["inversion"][wildcards.study]
+    facts = DATASETS.get(settings.study_dataset(study), DatasetFacts(None, 3, None))
+    return 3000 + int(10 * study.n_images * 4 * facts.channels * facts.size**2 / 1e6)
 
 
 # A job inverts the same pairs of images through some networks, and attacks these networks.
@@ -18,7 +26,7 @@ rule invert_networks:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
     resources:
-        mem_mb=3000,
+        mem_mb=inversion_mb,
         runtime=240,
     params:
         study=study_params("inversion"),
@@ -50,7 +58,7 @@ rule compare_inverted:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
     resources:
-        mem_mb=3000,
+        mem_mb=inversion_mb,
         runtime=240,
     params:
         study=study_params("inversion"),

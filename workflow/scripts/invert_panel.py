@@ -20,3 +20,7 @@ with log_to(snakemake.log[0], snakemake.threads):
     inverted = invert_members(members, images, panel, how, device, checkpoints, progress=True, meter=meter)
     inversion.write_inverted(inverted, snakemake.output.images)
     meter.write(snakemake.output.timing)
+    # only now: what was inverted before a break is not inverted again
+    for member in members:
+        for kind in how["seed_images"]:
+            inversion.checkpoint_of(checkpoints, member.name, kind).unlink(missing_ok=True)

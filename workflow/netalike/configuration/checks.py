@@ -16,7 +16,7 @@ from netalike.configuration.common_checks import (
 )
 from netalike.configuration.comparison_checks import check_panel
 from netalike.configuration.models import PUBLISHED, Configuration, NetworkFamily
-from netalike.configuration.names import COLLECTIONS, DATASETS, is_pretrained
+from netalike.configuration.names import DATASETS, is_pretrained, published_names
 from netalike.configuration.problems import Path, Problem
 from netalike.configuration.study_checks import check_study
 
@@ -123,8 +123,8 @@ def _check_weights_pattern(path: Path, family: NetworkFamily) -> Iterator[Proble
 def _check_collection(path: Path, family: NetworkFamily) -> Iterator[Problem]:
     assert family.weights is not None
     collection = family.collection
-    names = [PUBLISHED + name for name in COLLECTIONS]
     if collection is None:
+        names = [PUBLISHED + name for name in published_names(family.weights.removeprefix(PUBLISHED))]
         yield from check_name((*path, "weights"), "published collection", family.weights, names)
         return
     published = {"architecture": collection.architecture, "dataset": collection.dataset, "task": "classes"}

@@ -7,12 +7,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from netalike.configuration.fields import Layers, Name, Positive, Section, Seeds, Whole, not_boolean, patterns_of
-from netalike.configuration.inversion_studies import Above, SeedKind
+from netalike.configuration.inversion_studies import Above
 from netalike.configuration.names import BLOCKS
 
 Control = Literal["untrained", "permuted_samples", "permuted_units", "noise"]
 Estimator = Literal["published", "biased", "unbiased", "deconfounded"]
 ActivationMeasure = Literal["procrustes", "cca", "svcca", "pwcca", "linear_regression", "rsa"]
+PanelSeeds = Literal["other_class", "noise"]
 Family = Literal["representation", "alignment", "behaviour", "gradients", "stitching", "inversion"]
 
 NEED_NETWORKS: tuple[Family, ...] = ("gradients", "stitching", "inversion")
@@ -69,7 +70,7 @@ class PanelInversion(Section):
     pairs: Annotated[int, Field(ge=8), BeforeValidator(not_boolean)] = Field(
         48, description="Pairs of a seed and a target image, the same for all networks.", examples=[128]
     )
-    seed_images: tuple[SeedKind, ...] = Field(
+    seed_images: tuple[PanelSeeds, ...] = Field(
         ("other_class", "noise"),
         min_length=1,
         description="What an inversion starts from; noise makes the measure STIR.",
@@ -79,7 +80,11 @@ class PanelInversion(Section):
         "published", description="As in inversion.inversions.", examples=["fast"]
     )
     iterations: Positive = Field(60, description="Steps of each inversion, at most.", examples=[400])
-    step_size: Above = Field(0.125, description="Length of a step, in L2, of pixels from 0 to 1.", examples=[0.5])
+    step_size: Above = Field(
+        0.5,
+        description="Length of a step, in L2, of pixels from 0 to 1; four times the article's, for fewer steps.",
+        examples=[0.125],
+    )
     batch_size: Whole = Field(
         32, ge=4, description="Images that are inverted at once; every batch, the last too, needs 4.", examples=[64]
     )

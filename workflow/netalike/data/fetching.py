@@ -37,7 +37,8 @@ def fetch(
     Returns
     -------
     list of Path
-        The files of the data set, training files first; empty for a data set without files (digits, image folders).
+        The files of the data set, training files first; empty for a data set without files (digits, image folders,
+        and ImageNet, which has to be put there by hand).
 
     Raises
     ------
@@ -48,6 +49,10 @@ def fetch(
     """
     root = Path(root)
     layouts = specification(name).layouts
+    if layouts[0].reader == "imagenet":
+        from netalike.data.imagenet import find_imagenet
+
+        find_imagenet(root)
     here = [layout for layout in layouts if _holds(layout, root) and not _wrong(layout, root)]
     if here:
         return [root / file.path for file in here[0].all_files()]

@@ -139,7 +139,7 @@ def load(name: str, split: str = "test", root: str | Path = "resources", limit: 
     Returns
     -------
     ImageSet
-        In the publisher's order.
+        In the publisher's order; of ImageNet the first of each class, then the second of each, and so on.
 
     Raises
     ------
@@ -161,6 +161,10 @@ def load(name: str, split: str = "test", root: str | Path = "resources", limit: 
     if spec.layouts[0].reader == "digits":
         images, labels, ids = read_digits(split)
         return _image_set(spec, split, images[:limit], labels[:limit], ids[:limit])
+    if spec.layouts[0].reader == "imagenet":
+        from netalike.data.imagenet import read_split
+
+        return read_split(split, root, limit)
     layout, paths = _files_on_disk(spec, split, Path(root))
     return _image_set(spec, split, *_READERS[layout.reader](paths, limit))
 

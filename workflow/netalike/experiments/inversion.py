@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
@@ -247,9 +248,30 @@ def write_inverted(inverted: Mapping[str, Tensor], path: str | Path) -> None:
     write_atomically(Path(path), safetensors.torch.save({key: found.contiguous() for key, found in inverted.items()}))
 
 
-def read_inverted(paths: Sequence[str | Path]) -> dict[str, Tensor]:
-    """Read the inverted images of all portions of a study, by ``NAME/KIND``."""
-    return {key: found for path in paths for key, found in safetensors.torch.load_file(path).items()}
+def read_inverted(paths: Sequence[str | Path]) -> Mapping[str, Tensor]:
+    """Read the inverted images of all portions of a study, by ``NAME/KIND``, each when it is asked for."""
+    return _Inverted(paths)
+
+
+class _Inverted(Mapping[str, Tensor]):
+    """Images in files: those of many networks are more than memory holds (ImageNet: 6 GB for each)."""
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self._files: dict[str, str | Path] = {}
+        for path in paths:
+            with safetensors.safe_open(path, framework="pt") as file:
+                self._files |= dict.fromkeys(file.keys(), path)
+
+    def __getitem__(self, key: str) -> Tensor:
+        with safetensors.safe_open(self._files[key], framework="pt") as file:
+            found: Tensor = file.get_tensor(key)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------

@@ -260,9 +260,10 @@ def _images_of(inverted: Mapping[str, Tensor], name: str, kind: str, n: int) -> 
     key = f"{name}/{kind}"
     if key not in inverted:
         raise unknown_name("network and kind of seeds with inverted images", key, inverted)
-    if len(inverted[key]) != n:
-        raise ShapeError(f"inverted images of {key}: expected one per pair, {n}, got {len(inverted[key])}.")
-    return inverted[key]
+    images = inverted[key]
+    if len(images) != n:
+        raise ShapeError(f"inverted images of {key}: expected one per pair, {n}, got {len(images)}.")
+    return images
 
 
 def _renamed(rows: Iterator[Row]) -> Iterator[Row]:

@@ -76,7 +76,7 @@ def build_torchvision(name: str, channels: int, classes: int) -> nn.Module:
     Returns
     -------
     nn.Module
-        With its in-place activations switched off.
+        With its in-place activations switched off; its `architecture` is ``torchvision:<name>``.
 
     Raises
     ------
@@ -97,6 +97,8 @@ def build_torchvision(name: str, channels: int, classes: int) -> nn.Module:
     model = _trained(model_name, weights_name) if weights_name else _random(model_name, classes)
     if type(model).__name__ == "DenseNet":
         model.forward = MethodType(_densenet_forward, model)
+    # else every ResNet, of any depth and width, would be taken for one architecture
+    model.architecture = f"torchvision:{model_name}"  # type: ignore[assignment]
     return without_inplace(model)
 
 
