@@ -401,13 +401,22 @@ def study_figures(paper):
         if PAPER_OF[kind] == paper
         for study, settings_of_study in STUDIES[kind].items()
         if figure == kind or figure in getattr(settings_of_study, "figures", [figure])
-        if figure != "inversion_asymmetry" or has_both_trainings(settings_of_study)
+        if DRAWABLE.get(figure, bool)(settings_of_study)
     ]
 
 
 def has_both_trainings(study):
     """Whether a study has standard and robust networks, to be held against each other."""
     return len({settings.eps_of(network) > 0 for network in settings.study_networks(study)}) == 2
+
+
+def has_architectures(study):
+    """Whether a study has networks of several architectures, whose similarity is a matter of their training."""
+    return len({settings.settings_of(network).architecture for network in settings.study_networks(study)}) > 1
+
+
+# figure -> whether a study has what it shows
+DRAWABLE = {"inversion_asymmetry": has_both_trainings, "inversion_robustness": has_architectures}
 
 
 def figure_files(path):

@@ -253,6 +253,9 @@ def test_a_page_prints_with_its_figures_in_black_and_its_tables_whole(open_page,
     assert tab.eval_on_selector("body", "e => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
     assert tab.eval_on_selector("#separation .scroll", "e => getComputedStyle(e).overflowX") == "visible"
     assert tab.locator("nav.bar").is_hidden()
+    expect(tab.locator("#pairs-plot .main-svg").first).to_have_css("width", re.compile(r"^[1-6]\d\d"))
+    tab.set_viewport_size({"width": 760, "height": 1000})  # an A4 page
+    assert tab.evaluate("document.documentElement.scrollWidth") == 760
 
 
 def test_without_its_library_a_page_says_what_is_missing(open_page, folder, tmp_path):

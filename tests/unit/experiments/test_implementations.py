@@ -175,7 +175,7 @@ def test_layers_without_a_value_are_left_out(monkeypatch, recordings):
     dead = {"a": recordings["a"], "b": network(random, random.standard_normal((120, 8)), dead=True)}
     check = Check("cka/unbiased", "scipy", lambda given: measures.measure("cka")(given.x, given.y))
     row = rows_of(monkeypatch, check, dead)
-    assert (row["value"], parse_condition(row["condition"])["on"]) == (0.0, "1 layers of 1 pairs")
+    assert (row["value"], parse_condition(row["condition"])["on"]) == (0.0, "1 layer of 1 pair")
     only = {name: {"conv": layers["conv"]} for name, layers in dead.items()}
     assert rows_of(monkeypatch, check, only)["status"] == ("undefined: the measure has no value on any pair of layers")
 
@@ -210,6 +210,6 @@ def test_some_pairs_of_trained_networks_are_chosen():
     members = {f"{family}{seed}": family for family in ("tiny", "res") for seed in range(3)}
     panel = {"members": members, "controls": ["permuted_samples", "noise", "untrained"]}
     chosen = chosen_pairs(panel)
-    assert chosen == [("tiny0", "tiny1"), ("tiny2", "res0"), ("res1", "res2")]
+    assert chosen == [("tiny0", "tiny1"), ("tiny1", "res1"), ("res1", "res2")]
     assert chosen_pairs({**panel, "members": {"one": "tiny", "two": "tiny"}}) == [("one", "two")]
     assert chosen_pairs({**panel, "members": {"one": "tiny"}}) == []

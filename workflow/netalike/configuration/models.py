@@ -76,14 +76,15 @@ class NetworkFamily(Section):
         min_length=1,
         description="lenet, tiny10, nbn_tiny10, resnet20_w1, in any width (lenet_w2 has twice the channels of lenet); "
         "dense, mlp, vgg_small, resnet8, mobile, densenet_small; torchvision:NAME, torchvision:NAME:WEIGHTS "
-        "(pretrained), robustness:wide_resnet50_4, robustness:cifar_resnet50, or file:PATH:FUNCTION for a function of yours that returns a torch.nn.Module.",
+        "(pretrained), robustness:wide_resnet50_4, robustness:cifar_resnet50, or file:PATH:FUNCTION for a function of "
+        "yours that returns a torch.nn.Module.",
         examples=["resnet20_w2"],
         json_schema_extra={"$comment": "the name of an architecture, such as tiny10"},
     )
     dataset: str = Field(
         min_length=1,
-        description="Data set the networks are trained on: digits, mnist, fashion, cifar10, cifar100, imagenet, or a name "
-        "of data.folders.",
+        description="Data set the networks are trained on: digits, mnist, fashion, cifar10, cifar100, imagenet, or a "
+        "name of data.folders.",
         examples=["cifar10"],
         json_schema_extra={"$comment": "the name of a data set, such as digits"},
     )
@@ -115,7 +116,7 @@ class NetworkFamily(Section):
     weights: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="Trained weights instead of training: a file, with {seed} where it has one per seed (.safetensors, "
-        ".pt, .pth, .th), or published:tiny10-authors, published:resnet20_w1-authors, or a published robust network, as "
+        ".pt, .pth, .th), or published:tiny10-authors, published:resnet20_w1-authors, or a published robust network: "
         "published:robust-imagenet-l2:resnet50:3 (collection, architecture, eps; docs/inversion.md lists them).",
         examples=["published:tiny10-authors"],
     )

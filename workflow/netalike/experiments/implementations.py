@@ -103,6 +103,7 @@ def implementation_rows(
     The deconfounded measures adjust for the first layer of the first network, in place of the images. simtorch
     computes in single precision, all others in double. Time: that of the peers, some 30 ms for each pair of layers.
     """
+    _check(activations, pairs)
     jobs = [_job(check) for check in CHECKS]
     found: list[list[float]] = [[] for _ in jobs]
     failed = [job.missing for job in jobs]
@@ -156,7 +157,7 @@ def _row(job: _Job, differences: Sequence[float], failed: str, pairs: int) -> Ro
     check = job.check
     why = failed or ("" if differences else "the measure has no value on any pair of layers")
     factors = {"reason": check.reason, "how": check.how, "version": job.version}
-    on = f"{len(differences)} layers of {pairs} pairs" if not why else ""
+    on = "" if why else f"{_counted(len(differences), 'layer')} of {_counted(pairs, 'pair')}"
     return {
         "quantity": DIFFERS if check.reason else AGREES,
         "estimator": check.key,
@@ -166,13 +167,16 @@ def _row(job: _Job, differences: Sequence[float], failed: str, pairs: int) -> Ro
     }
 
 
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 # ---- what both get ---------------------------------------------------------------------------------------------------
 
 
 def _samples(
     activations: Recordings, pairs: Sequence[tuple[str, str]], max_images: int, max_units: int, seed: int
 ) -> Iterator[Sample]:
-    _check(activations, pairs)
     first = next(iter(activations[pairs[0][0]].values())) if pairs else np.empty((0, 0))
     inputs = _features(first, max_images, max_units, [seed, 0])
     for a, b in pairs:

@@ -27,12 +27,21 @@ const netalike = (() => {
     script.onerror = () => reject(new Error(address));
     document.head.append(script);
   });
-  // colours and room change with the theme and the window
+  // room that a figure has: on paper, what fits an A4 page
+  const paper = matchMedia("print");
+  let printing = false;
+  const roomIn = (place) => (printing || paper.matches ? Math.min(place.clientWidth, 680) : place.clientWidth);
+  // colours and room change with the theme, the window, and for paper
   const redraw = (draw) => {
     let waiting = 0;
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+    paper.addEventListener("change", draw);
+    window.addEventListener("beforeprint", () => { printing = true; draw(); });
+    window.addEventListener("afterprint", () => { printing = false; draw(); });
     window.addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(draw, 150); });
   };
+  const pen = document.createElement("canvas").getContext("2d");
+  const widthOf = (text, size) => { pen.font = `${size}px system-ui, sans-serif`; return pen.measureText(text).width; };
 
   // ---- tables whose columns sort ---------------------------------------------------------------------------------
   const compare = (a, b) => (typeof a === "number" ? a - b : collator.compare(a, b));
@@ -73,5 +82,5 @@ const netalike = (() => {
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 
-  return { element, byId, thousands, inWords, collator, MAGMA, BLUE_RED, colour, escaped, looks, OPTIONS, load, redraw, sortable };
+  return { element, byId, thousands, inWords, collator, MAGMA, BLUE_RED, colour, escaped, looks, OPTIONS, load, redraw, roomIn, widthOf, sortable };
 })();

@@ -1,24 +1,24 @@
 // A heatmap that the pointer and the arrow keys read, with a table that says the same.
 netalike.heatmap = (library, place, pick) => {
-  const { element, escaped, looks, OPTIONS, inWords } = netalike;
-  const LETTER = 5.9; // pixels of a letter of an axis, about
+  const { element, escaped, looks, OPTIONS, inWords, roomIn, widthOf } = netalike;
+  const SIZE = 11; // pixels of the letters of the axes
   let spec = null;
   let at = null;
 
-  const roomFor = (names) => LETTER * Math.max(4, ...names.map((name) => name.length)) + 18;
+  const roomFor = (names) => Math.max(30, ...names.map((name) => widthOf(name, SIZE))) + 16;
   const layoutOf = () => {
     const side = roomFor(spec.y);
     const below = roomFor(spec.x);
-    const free = place.parentElement.clientWidth - side - 16;
+    const free = roomIn(place.parentElement) - side - 16;
     // a finger needs more room than a pointer: what is wider than the window scrolls in its own box
-    const least = matchMedia("(pointer: coarse), (max-width: 600px)").matches ? 20 : 14;
+    const least = matchMedia("screen and ((pointer: coarse) or (max-width: 600px))").matches ? 20 : 11;
     const cell = Math.max(least, Math.min(42, free / spec.x.length));
-    const axis = { type: "category", showgrid: false, zeroline: false, fixedrange: true, tickfont: { size: 11 }, ticks: "outside", ticklen: 4, tickcolor: "rgba(0,0,0,0)" };
+    const axis = { type: "category", showgrid: false, zeroline: false, fixedrange: true, tickfont: { size: SIZE }, ticks: "outside", ticklen: 4, tickcolor: "rgba(0,0,0,0)" };
     // names stand at every cell, which Plotly would thin out
     const every = (names) => ({ tickmode: "array", tickvals: names.map((_, i) => i), ticktext: names.map(escaped) });
     return {
       ...looks(), plot_bgcolor: "#aab2bd", margin: { l: side, r: 16, t: 62, b: below },
-      width: Math.max(side + 16 + cell * spec.x.length, Math.min(320, place.parentElement.clientWidth)),
+      width: Math.max(side + 16 + cell * spec.x.length, Math.min(320, roomIn(place.parentElement))),
       height: Math.max(120, cell * spec.y.length) + 62 + below,
       hoverlabel: { align: "left", font: { size: 12.5 } },
       xaxis: { ...axis, ...every(spec.x), tickangle: 90 }, yaxis: { ...axis, ...every(spec.y), autorange: "reversed" },
@@ -26,7 +26,7 @@ netalike.heatmap = (library, place, pick) => {
   };
   // where the figure is wider than the window, its key stays in sight
   const keyOf = (layout) => {
-    const window = place.parentElement.clientWidth;
+    const window = roomIn(place.parentElement);
     if (layout.width > window) return { x: 0, xref: "container", len: Math.min(300, window - 10) };
     return { x: 0, len: Math.max(150, Math.min(300, layout.width - layout.margin.l - 16)) };
   };

@@ -168,7 +168,7 @@
       text: points.map((point) => escaped(point.name)), hovertemplate: "%{text}<extra></extra>",
       marker: { size: 11, symbol: SYMBOLS[i % SYMBOLS.length], color: COLOURS[i % COLOURS.length], line: { width: 1, color: netalike.colour("--ground") } },
     }));
-    const width = Math.min(box.parentElement.clientWidth, 760);
+    const width = Math.min(netalike.roomIn(box.parentElement), 760);
     const axis = { zeroline: false, showticklabels: false, showgrid: true, gridcolor: netalike.colour("--line"), fixedrange: true };
     library.react(box, traces, {
       ...looks(), plot_bgcolor: "rgba(0,0,0,0)", width, height: Math.min(560, width) + 24 * Math.ceil(groups.size / Math.max(1, Math.floor(width / 210))),
