@@ -170,6 +170,9 @@ def test_controls_are_in_the_first_job_alone():
         ("tiny10-s0", "tiny10-s0@untrained"),
         ("lenet-s0", "lenet-s0"),
         ("lenet-s0", "lenet-s0@untrained"),
+        ("lenet-s0", "lenet-s1@untrained"),
+        ("lenet-s1", "lenet-s0@untrained"),
+        ("lenet-s1", "lenet-s1@untrained"),
         ("lenet-s0@untrained", "lenet-s1@untrained"),
     ]
     assert second == list(itertools.combinations(MEMBERS, 2))[4:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +286,7 @@ def _control_pairs(panel: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs += [(network, NOISE) for network in _first_of_each(panel, NOISE)]
     for family, members in _by_family(panel).items():
         pairs.append((members[0], members[0]))
-        twins = [network + UNTRAINED for network in _twinned(panel)[family]]
-        if twins:
-            pairs += [(members[0], twins[0]), *combinations(twins, 2)]
+        twinned_members = _twinned(panel)[family]
+        twins = [network + UNTRAINED for network in twinned_members]
+        pairs += [*product(twinned_members, twins), *combinations(twins, 2)]
     return pairs

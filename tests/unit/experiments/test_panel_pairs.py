@@ -156,3 +156,9 @@ def test_rows_without_a_measure_are_refused():
     }
     with pytest.raises(NetalikeError, match="no row of 1 is a measure of a pair"):
         pair_table(rows_of(single), PANEL)
+
+
+def test_pairs_that_nobody_asked_for_are_left_out_in_either_order():
+    rows = rows_of(row("A0", "A1", "same_family", 0.4), row("A0", "B0", "other_family", 0.2))
+    pairs = pair_table(rows, PANEL, asked=[("A1", "A0")])
+    assert pairs[["network_a", "network_b"]].to_numpy().tolist() == [["A0", "A1"]]

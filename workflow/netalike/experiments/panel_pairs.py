@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,12 @@ _LAYERS = ["layer_a", "layer_b"]
 _USED = ["experiment", "network_a", "network_b", *_LAYERS, "n_samples", "value", "low", "high", "status"]
 
 
-def pair_table(rows: pd.DataFrame, panel: Mapping[str, Any], n_boot: int = 1000) -> pd.DataFrame:
+def pair_table(
+    rows: pd.DataFrame,
+    panel: Mapping[str, Any],
+    n_boot: int = 1000,
+    asked: Iterable[tuple[str, str]] | None = None,
+) -> pd.DataFrame:
     """Reduce the rows of a panel to one value for each measure and pair of networks.
 
     Parameters
@@ -52,6 +57,9 @@ def pair_table(rows: pd.DataFrame, panel: Mapping[str, Any], n_boot: int = 1000)
         ``members`` (network id to family), ``seed``; ``name``, if the experiments' names do not say it.
     n_boot : int
         Resamples of the matched layers.
+    asked : iterable of (str, str), optional
+        The pairs that are wanted, in either order (`netalike.comparison.pairs_of`): CKA has others beside them, which
+        no other measure has. All unless given.
 
     Returns
     -------
@@ -77,6 +85,10 @@ def pair_table(rows: pd.DataFrame, panel: Mapping[str, Any], n_boot: int = 1000)
     (such as the seed images of an inversion) are averaged. O(rows) and O(n_boot * pairs * measures * layers).
     """
     measured = _measured(rows)
+    if asked is not None:
+        wanted = {frozenset(pair) for pair in asked}
+        sides = zip(measured["network_a"], measured["network_b"], strict=True)
+        measured = measured[[frozenset(pair) in wanted for pair in sides]]
     if measured.empty:
         known = ", ".join(sorted({name.partition("/")[0] for name in PANEL_MEASURES}))
         raise NetalikeError(

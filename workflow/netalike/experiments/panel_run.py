@@ -129,7 +129,7 @@ def run_panel(
     run = _Run(name, members, image_sets, panel, Path(folder), device, progress)
     found = [run.table(family) for family in panel["compare"]]
     rows = pd.concat([table for table in found if len(table)], ignore_index=True)
-    pairs = pair_table(rows, panel)
+    pairs = pair_table(rows, panel, asked=comparison.pairs_of(panel))
     summary = run.rows("comparison", [*summary_rows(pairs, panel, rows), *map_rows(pairs, panel)])
     timings = pd.DataFrame([row for meter in run.meters for row in meter.rows()])
     return PanelTables(pd.concat([rows, summary], ignore_index=True), summary, pairs, timings)
