@@ -18,7 +18,7 @@ CONSTRAINTS := $(wildcard envs/constraints-$(PLATFORM).txt)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help results test check format install fetch browser benchmarks clean
+.PHONY: help results test test-conda test-cluster check format install fetch browser benchmarks clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 14
@@ -49,11 +49,28 @@ check: $(INSTALLED)  ## formatting, lint, types, configuration in step
 test: check  ## everything that CI checks
 	$(BIN)/python -m pytest
 
+test-conda: $(INSTALLED)  ## the workflow with --use-conda against one without (long, some 12 GB; see envs/README.md)
+	NETALIKE_TEST_CONDA=1 $(BIN)/python -m pytest tests/conda -s
+
+test-cluster: $(INSTALLED)  ## a SLURM of two nodes on this machine, and a run on it (as root on Debian)
+	@command -v slurmctld /usr/sbin/slurmctld >/dev/null && command -v munged /usr/sbin/munged >/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	       && apt-get install -y -qq --no-install-recommends slurm-wlm munge; } \
+	  || { echo "SLURM is missing: as root, apt-get install -y --no-install-recommends slurm-wlm munge"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'snakemake-executor-plugin-slurm>=2.8,<3'
+	NETALIKE_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster
+
 format: $(INSTALLED)  ## put all files into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile rules
 	$(BIN)/python -m netalike.configuration --fix
+
+fetch: $(INSTALLED)  ## on a machine with a network: data, checkpoints and, with conda, environments (docs/offline.md)
+	$(BIN)/python -m netalike.collecting --configfile config.yaml $(if $(PRESET),--preset $(PRESET))
+	@if command -v conda >/dev/null || command -v mamba >/dev/null; then \
+		$(BIN)/snakemake --use-conda --conda-create-envs-only --cores 1 $(if $(PRESET),--config preset=$(PRESET)); \
+	else echo "environments: no conda here; the packages of .venv are what runs"; fi
 
 browser: $(INSTALLED)  ## the pages alone, in headless Chromium (Debian's package chromium)
 	$(BIN)/python -m pytest tests/browser

@@ -13,8 +13,16 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+# Not workflow.basedir, which is the importing workflow's folder where this one is imported with `module`.
+HOME = Path(str(workflow.current_basedir))
+if not (HOME / "workflow" / "netalike").is_dir():
+    raise WorkflowError(
+        f"the library of this workflow is not in {HOME}: Snakemake brings rules and scripts from an address, but no "
+        "library. Clone the repository, and name the clone's Snakefile in `module`."
+    )
+
 # The library is not installed in the rules' environments: every job finds it here, whichever environment it runs in.
-LIBRARY = str(Path(workflow.basedir) / "workflow")
+LIBRARY = str(HOME / "workflow")
 sys.path.insert(0, LIBRARY)
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [LIBRARY, *[path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != LIBRARY]]
@@ -38,24 +46,31 @@ if DeploymentMethod.CONDA in deployment.deployment_method and not deployment.con
 
 from netalike import configuration
 from netalike.errors import NetalikeError
+from netalike.hooks import Watch
 
 # Snakemake's own reader keeps the last of two equal keys and says nothing; ours names both lines.
 try:
-    for file in (Path(workflow.basedir) / "config.yaml", *workflow.overwrite_configfiles):
+    for file in (HOME / "config.yaml", *workflow.overwrite_configfiles):
         configuration.read(Path(file))
 except NetalikeError as error:
     raise WorkflowError(str(error)) from None
 
+# In the folder of the run: a deployed or importing workflow brings a configuration of its own.
+if Path("config.yaml").exists():
 
-configfile: "config.yaml"
+    configfile: "config.yaml"
 
 
 try:
-    settings = configuration.load(config, workflow.basedir)
+    # A module is read once for each `use rule`: from the second time on, its configuration is complete.
+    complete = config.pop("complete", False)
+    settings = configuration.validated(config) if complete else configuration.load(config, HOME)
+    watch = Watch(workflow, settings, DeploymentMethod.CONDA in deployment.deployment_method)
+    watch.before_environments(sorted((HOME / "envs").glob("*.yaml")))
 except NetalikeError as error:
     raise WorkflowError(str(error)) from None
 config.clear()
-config.update(settings.as_dict())
+config.update(settings.as_dict(), complete=True)
 
 
 include: "rules/common.smk"
@@ -120,5 +135,17 @@ rule comparison:
         paper_figures("comparison"),
 
 
+# What stands in the way is said before the first job; only an offline run is refused for it.
+onstart:
+    try:
+        watch.start()
+    except NetalikeError as error:
+        raise WorkflowError(str(error)) from None
+
+
 onsuccess:
-    print("\nThe page:    results/index.html\nTables:      results/tables/\nFigures:     results/figures/")
+    watch.succeed()
+
+
+onerror:
+    watch.fail(log)

@@ -17,7 +17,8 @@ def card(network):
     return f"results/networks/{network}.json"
 
 
-CLAIMS = sorted(str(path) for path in Path("workflow/claims").glob("*.yaml"))
+# as before where this workflow runs in its own folder; elsewhere the way there
+CLAIMS = sorted(os.path.relpath(path) for path in (HOME / "workflow/claims").glob("*.yaml"))
 
 # The experiments of the papers: paper -> kind of study -> the studies of that kind. The files of a study are in
 # results/PAPER/KIND_STUDY/; its rows are the experiment KIND_STUDY of the measurement table, unless EXPERIMENTS says

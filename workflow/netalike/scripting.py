@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from netalike.errors import NetalikeError
+from netalike.evidence import job_environment
 
 
 @contextmanager
@@ -21,10 +22,14 @@ def log_to(path: str | Path, threads: int | None = None) -> Iterator[None]:
     path : str or Path
         Snakemake's ``snakemake.log[0]``.
     threads : int, optional
-        Threads that PyTorch may use: jobs run side by side, and must not each take the whole machine.
+        Threads that PyTorch may use, where the environment has it: jobs run side by side, and must not each take the
+        whole machine.
 
     Notes
     -----
+    The versions that the job ran with are recorded once for each environment, see `netalike.evidence.job_environment`;
+    a framework of a release that was not tested is a warning at the end of the log.
+
     A `NetalikeError` ends the script with its message alone, in the log and on the terminal; any other error keeps its
     traceback in the log, and its last line goes to the terminal.
     """
@@ -39,7 +44,8 @@ def log_to(path: str | Path, threads: int | None = None) -> Iterator[None]:
         os.dup2(log.fileno(), 2)
         try:
             _limit_threads(threads)
-            yield
+            with _environment_noted(path):
+                yield
         except NetalikeError as error:
             _say(terminal, f"{error}\n")
             print(error, file=sys.stderr)
@@ -61,9 +67,22 @@ def _say(terminal: int, text: str) -> None:
     os.write(terminal, text.encode(errors="replace"))
 
 
+@contextmanager
+def _environment_noted(log: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:  # also for a job that fails: its environment may be why. Before the error, which a log ends with.
+        environment = job_environment.current()
+        job_environment.record(environment, log)
+        for sentence in job_environment.warnings(environment):
+            print(sentence, file=sys.stderr)
+
+
 def _limit_threads(threads: int | None) -> None:
     if threads is None:
         return
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return  # an environment without PyTorch; where it is needed, the script says so
     torch.set_num_threads(threads)

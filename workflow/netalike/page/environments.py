@@ -1,32 +1,62 @@
-"""What each environment of the workflow pins, for the page's provenance."""
+"""What each environment of the workflow pins, and what jobs really ran with, for the page's provenance."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from netalike.evidence import job_environment
+from netalike.evidence.job_environment import JobEnvironment
 
 _PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*==?\s*([\w.!+*-]+)")
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment by the name of its file, with the packages that it pins."""
+    """An environment by the name of its file.
+
+    Attributes
+    ----------
+    name : str
+    packages : dict of str to str
+        What the file pins; empty for the one environment of a run without conda.
+    ran : dict of str to str
+        What jobs of the last run really had; empty where none is recorded.
+    """
 
     name: str
     packages: dict[str, str]
+    ran: dict[str, str] = field(default_factory=dict)
 
 
 def environments(repository: str | Path | None) -> list[Environment]:
-    """Read the environments in the folder `envs` of a checkout; what is not a conda environment is left out."""
+    """Read the environments in the folder `envs` of a checkout, and what jobs recorded in `results/environments`.
+
+    Parameters
+    ----------
+    repository : path, optional
+        The checkout; without one there are none.
+
+    Returns
+    -------
+    list of Environment
+        What is not a conda environment is left out; an environment of another name that jobs ran in comes last.
+    """
     if repository is None:
         return []
     found = [_environment(path) for path in sorted(Path(repository).glob("envs/*.yaml"))]
-    return [environment for environment in found if environment.packages]
+    ran = {record.name: _of(record) for record in job_environment.read(Path(repository) / job_environment.FOLDER)}
+    pinned = [replace(each, ran=ran.pop(each.name, {})) for each in found if each.packages]
+    return [*pinned, *(Environment(name, {}, packages) for name, packages in ran.items())]
+
+
+def _of(record: JobEnvironment) -> dict[str, str]:
+    return {"python": record.python, **record.packages}
 
 
 def _environment(path: Path) -> Environment:

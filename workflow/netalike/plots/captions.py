@@ -7,7 +7,8 @@ from typing import Any
 
 import jinja2
 
-CAPTIONS = Path("workflow/report")
+# beside the library, so that they are found where another workflow imports this one and runs elsewhere
+CAPTIONS = Path(__file__).resolve().parents[2] / "report"
 
 
 def caption(name: str, **context: Any) -> str:
