@@ -168,8 +168,8 @@ def _check_keras(path: Path, panel: Panel, known: Known) -> Iterator[Problem]:
             )
         elif studies[name].dataset != panel.dataset:
             what = f"the study is on {studies[name].dataset}, the panel on {panel.dataset}"
-            write = studies[name].dataset
-            yield Problem(here, what, name, "studies on the panel's data set", write, None, (*path, "dataset"))
+            theirs = studies[name].dataset
+            yield Problem(here, what, name, "studies on the panel's data set", theirs, None, (*path, "dataset"))
     if panel.keras and (panel.networks or panel.recordings):
         what = "Keras networks are recorded on images of their own choice, so that no others can be compared with them"
         allowed = "keras, or networks and recordings; a second panel for the others"
