@@ -81,6 +81,7 @@ benchmarks: $(INSTALLED)  ## our code beside its peers, into results/benchmarks
 	$(BIN)/python benchmarks/gradients.py
 	$(BIN)/python benchmarks/alignment.py
 	$(BIN)/python benchmarks/inversion.py
+	$(BIN)/python benchmarks/scaling.py
 
 clean:  ## remove results and logs, keep data and the environment
 	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name reference -exec rm -rf {} +

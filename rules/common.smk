@@ -1,4 +1,5 @@
 # Shared by the other files: which networks, pairs and figures there are, from the validated configuration.
+from netalike.configuration.names import DATASETS, DatasetFacts
 
 
 wildcard_constraints:
@@ -423,3 +424,16 @@ DRAWABLE = {"inversion_asymmetry": has_both_trainings, "inversion_robustness": h
 def figure_files(path):
     """A figure is a vector graphic, a picture, and a card that says what it shows."""
     return {"picture": f"{path}.png", "card": f"{path}.json"}
+
+
+def inversion_mb(wildcards):
+    """Images in memory at once, as floats: seeds, targets, inverted and attacked ones, and products of them."""
+    study = STUDIES["inversion"][wildcards.study]
+    facts = DATASETS.get(settings.study_dataset(study), DatasetFacts(None, 3, None))
+    return 3000 + int(10 * study.n_images * 4 * facts.channels * facts.size**2 / 1e6)
+
+
+def robust_families():
+    """The families that are one published robust network each."""
+    published = {family: settings.networks[family].weights or "" for family in imported_networks()}
+    return [family for family, name in published.items() if is_robust_name(name.removeprefix("published:"))]

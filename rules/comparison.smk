@@ -337,6 +337,8 @@ rule collect_pairs:
         ),
     log:
         "logs/comparison/collect_pairs.log",
+    benchmark:
+        "results/cost/comparison/collect_pairs/all.tsv"
     conda:
         "../envs/report.yaml"
     threads: 1

@@ -1,13 +1,5 @@
 # Source: Jones et al. 2022, and STIR (Nanda et al. 2022). Images are inverted through each network, and all networks are
 # compared on them. Robust networks are families of the section `networks` with adversarial training.
-from netalike.configuration.names import DATASETS, DatasetFacts
-
-
-def inversion_mb(wildcards):
-    """Images in memory at once, as floats: seeds, targets, inverted and attacked ones, and products of them."""
-    study = STUDIES["inversion"][wildcards.study]
-    facts = DATASETS.get(settings.study_dataset(study), DatasetFacts(None, 3, None))
-    return 3000 + int(10 * study.n_images * 4 * facts.channels * facts.size**2 / 1e6)
 
 
 # A job inverts the same pairs of images through some networks, and attacks these networks.

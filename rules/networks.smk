@@ -1,7 +1,6 @@
 # A network is results/networks/NAME.safetensors, with what is known about it in NAME.json.
 from netalike.networks.robust_names import is_robust_name
 
-
 # One rule per job: it trains `networks_per_job` networks of a family, since a job costs its start.
 for family, part, networks in training_jobs():
 
@@ -32,12 +31,6 @@ for family, part, networks in training_jobs():
             f"Training {', '.join(networks)}"
         script:
             "../workflow/scripts/train_networks.py"
-
-
-def robust_families():
-    """The families that are one published robust network each."""
-    published = {family: settings.networks[family].weights or "" for family in imported_networks()}
-    return [family for family, name in published.items() if is_robust_name(name.removeprefix("published:"))]
 
 
 # One rule per family that comes from elsewhere: one job fetches, checks and converts all its networks.

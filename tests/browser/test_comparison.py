@@ -249,7 +249,7 @@ def test_every_link_of_every_page_leads_somewhere(open_page, folder):
 def test_a_page_prints_with_its_figures_in_black_and_its_tables_whole(open_page, folder):
     tab = drawn(open_page((folder / "comparison" / "small.html").as_uri(), 1000, "dark"))
     tab.emulate_media(media="print", color_scheme="dark")
-    assert tab.eval_on_selector("#pairs-plot text", "e => getComputedStyle(e).fill") == "rgb(0, 0, 0)"
+    expect(tab.locator("#pairs-plot .ytick text").first).to_have_css("fill", "rgb(0, 0, 0)")
     assert tab.eval_on_selector("body", "e => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
     assert tab.eval_on_selector("#separation .scroll", "e => getComputedStyle(e).overflowX") == "visible"
     assert tab.locator("nav.bar").is_hidden()

@@ -197,6 +197,16 @@ def test_the_explorer_moves_nothing_below_it_when_it_opens(opened):
     assert top() == pytest.approx(before, abs=1)
 
 
+def test_printing_the_page_goes_without_a_fault_and_leaves_the_explorer_as_it_was(opened):
+    opened.locator("#explorer").scroll_into_view_if_needed()
+    opened.wait_for_selector("#explorer-plot .heatmaplayer", state="attached")
+    before = opened.locator("#explorer-plot .main-svg").first.bounding_box()["width"]
+    opened.emulate_media(media="print")
+    assert opened.locator("#explorer").is_hidden()
+    opened.emulate_media(media="screen")
+    assert opened.locator("#explorer-plot .main-svg").first.bounding_box()["width"] == before
+
+
 @pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_runs_off_the_side_and_text_stands_out(open_page, address, width, scheme):

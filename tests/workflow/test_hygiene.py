@@ -116,9 +116,9 @@ def test_scripts_are_short_and_all_are_used(repository):
 
 
 def is_study_figure(script: Path, rules: str) -> bool:
-    """Whether the one rule for the figures of the studies runs a script: it names them in a table."""
+    """Whether a rule for the figures of all studies, or of all panels, runs a script: a table names them."""
     runs = "../workflow/scripts/plot_{params.figure}.py" in rules
-    return runs and f'"{script.stem.removeprefix("plot_")}": (' in rules
+    return runs and re.search(rf'^    "{script.stem.removeprefix("plot_")}": [("]', rules, re.MULTILINE) is not None
 
 
 def test_captions_exist(repository):

@@ -264,6 +264,42 @@ def test_controls_come_out_as_they_must(finished):
     assert biased[biased["condition"] == "pair=noise"]["value"].mean() > noise.mean() + 0.15
 
 
+def test_under_every_measure_of_a_panel_the_controls_sit_where_they_must(finished):
+    table = measurements.read(finished / "tables/measurements.parquet")
+    rows = table[(table["experiment"] == "comparison_digits") & (table["quantity"] == "control_holds")]
+    # a stitch that is trained on a few images does not find a network's own accuracy again
+    known = rows[(rows["status"] == "ok") & ~rows["estimator"].str.endswith("/task_loss")]
+    itself = known[~known["condition"].str.contains("control=noise")]
+    assert itself["estimator"].nunique() >= 15
+    # a unit that is silent on the half that a shared response is fitted to cannot be explained on the other
+    assert set(itself.loc[itself["value"] != 1, "estimator"]) <= {"shared_variance/srm"}
+    checks = table[(table["quantity"] == "control_check") & (table["estimator"] == "shared_variance/srm")]
+    shared = checks[checks["condition"].str.contains("control=self|control=permuted_units")]
+    assert (shared["value"] > 0.8).all()
+    pairs = pd.read_parquet(finished / "tables/pairs.parquet")
+    assert set(pairs["panel"]) == {"digits", "recorded"}
+    assert set(pairs["family"]) == {
+        "representation",
+        "alignment",
+        "behaviour",
+        "gradients",
+        "stitching",
+        "inversion",
+    }
+    recorded = pairs[pairs["panel"] == "recorded"]
+    assert set(recorded["family"]) == {"representation", "alignment", "behaviour"}
+    assert {"conv_small-s0", "conv_small-s0@untrained"} <= {*recorded["network_a"], *recorded["network_b"]}
+
+
+def test_our_measures_agree_with_other_implementations(finished):
+    table = measurements.read(finished / "tables/measurements.parquet")
+    rows = table[(table["experiment"] == "implementations") & (table["quantity"] == "largest_difference")]
+    found = rows[rows["status"] == "ok"]
+    assert len(found) >= 3  # scipy and scikit-learn are always there
+    assert (found["value"] < 1e-4).all()
+    assert rows.loc[rows["status"] != "ok", "status"].str.contains("is not installed|undefined").all()
+
+
 def test_degenerate_measures_say_why(finished):
     table = measurements.read(finished / "tables/measurements.parquet")
     undefined = table[table["status"] != "ok"]

@@ -15,20 +15,12 @@ with log_to(snakemake.log[0], snakemake.threads):
     device = networks.resolve_device(snakemake.config["resources"]["device"])
     sources, permuted = comparison.sources_of(members, images, panel, device)
 
-    meter = Meter("representation")
-    with meter.networks(rows.measure_keys(panel["estimators"]), len(members)):  # one pass, and all pairs with it
-        result = compare_networks(
-            sources,
-            images,
-            panel["estimators"],
-            panel["batch_size"],
-            permuted,
-            panel["seed"],
-            snakemake.config["resources"]["memory_gb"],
-            panel["whole_set_precision"],
-        )
-    with meter.pairs(rows.measure_keys(panel["estimators"]), len(comparison.pairs_of(panel))):
-        pass
+    meter, keys = Meter("representation"), rows.measure_keys(panel["estimators"])
+    how = panel["batch_size"], permuted, panel["seed"], snakemake.config["resources"]["memory_gb"]
+    with meter.networks(keys, len(members)):
+        result = compare_networks(sources, images, panel["estimators"], *how, panel["whole_set_precision"])
+    with meter.pairs(keys, len(comparison.pairs_of(panel))):
+        pass  # they came with the one pass
     meter.write(snakemake.output.timing)
     measurements.write(
         rows.panel_rows(result, panel["members"]),

@@ -131,3 +131,14 @@ def test_a_network_that_jumps_is_decomposed_again():
     )
     factors([first])
     assert factors([second])[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_square_matrices_that_change_little_are_decomposed_twice_only(monkeypatch):
+    decomposed = []
+    by_axes = polar.polar_rows_and_axes
+    monkeypatch.setattr(polar, "polar_rows_and_axes", lambda matrix: decomposed.append(1) or by_axes(matrix))
+    factors, (matrix, _) = polar.PolarFactors(1), with_condition(100, 6, 6)
+    for step in range(6):
+        changed = matrix + 1e-6 * step * np.eye(6)
+        assert factors([changed])[0] == pytest.approx(polar.polar_rows_by_svd(changed), abs=1e-8)
+    assert len(decomposed) == 2

@@ -184,7 +184,8 @@ def test_a_removed_family_may_leave_its_layers_behind():
 )
 def test_a_last_batch_of_four_images_is_enough(n_images, batch_size, last):
     assert n_images % batch_size in (0, last) or n_images == last
-    load({"panels": {"digits": {"n_images": n_images, "batch_size": batch_size}}})
+    settings = {"n_images": n_images, "batch_size": batch_size, "compare": ["representation"]}
+    load({"panels": {"digits": settings}})
 
 
 class TestWhatRulesAsk:

@@ -196,6 +196,14 @@ MISTAKES = {
         panel(compare=["representations"]),
         ["panels.digits.compare[0]: unknown name", "nearest: representation"],
     ),
+    "more pairs to invert than images": (
+        panel(n_images=40, batch_size=20),
+        ["panels.digits.inversion.pairs: more pairs than the panel has images, which are 40", "pairs: 40"],
+    ),
+    "too few images to invert": (
+        panel(n_images=6, batch_size=6, compare=["behaviour", "inversion"]),
+        ["panels.digits.inversion.pairs: more pairs", "compare: [behaviour]"],
+    ),
     "Keras networks beside others": (
         panel(keras=["digits"]),
         ["panels.digits.keras: Keras networks are recorded on images of their own choice", "keras: []"],
@@ -574,7 +582,7 @@ def test_every_mistake_is_in_one_message_and_none_twice():
 
 
 def test_a_mistake_is_not_blamed_on_what_depends_on_it():
-    text = message({"networks": 3, "panels": {"digits": {"n_images": 5}}})
+    text = message({"networks": 3, "panels": {"digits": {"n_images": 50}}})
     assert text.startswith("the configuration has a mistake:")
     assert "networks: not a valid value" in text
 

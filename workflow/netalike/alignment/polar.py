@@ -177,6 +177,7 @@ class PolarFactors:
     def __init__(self, count: int, rigid: bool = False) -> None:
         self._misses, self._waits = [0] * count, [int(rigid)] * count
         self._settled: list[Settled | None] = [None] * count
+        self._known = [0] * count  # decompositions that gave the axes
         self._blas = _blas_threads()
 
     def __call__(self, matrices: Sequence[Floats]) -> list[Floats]:
@@ -203,8 +204,11 @@ class PolarFactors:
         factor, axes = polar_rows_and_axes(matrix)
         self._misses[network] = 0 if axes is not None else self._misses[network] + 1
         self._waits[network] = 2 ** self._misses[network] - 2 if self._misses[network] else 0
-        square = matrix.shape[0] == matrix.shape[1]
-        self._settled[network] = Settled(axes, axes.T @ factor) if square and axes is not None else None
+        self._settled[network] = None
+        if axes is not None and matrix.shape[0] == matrix.shape[1]:
+            self._known[network] += 1
+            if self._known[network] > 1:  # after the first the next is far: an attempt would be in vain
+                self._settled[network] = Settled(axes, axes.T @ factor)
         return factor
 
 

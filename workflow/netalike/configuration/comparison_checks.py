@@ -14,6 +14,8 @@ from netalike.configuration.problems import NOTHING, Path, Problem
 from netalike.configuration.studies import Demonstration
 from netalike.errors import nearest
 
+MINIMUM_PAIRS = 8
+"""Pairs of images that an inversion takes at least."""
 MINIMUM_BATCH = 4
 """Images that the unbiased estimator of HSIC needs."""
 
@@ -33,6 +35,7 @@ def check_panel(path: Path, panel: Panel, known: Known) -> Iterator[Problem]:
         yield from check_member(path, panel, name, family, known)
     yield from check_layer_families(path, panel, known)
     yield from check_images(path, panel, panel.dataset, known)
+    yield from _check_inverted_pairs(path, panel)
     yield from _check_keras(path, panel, known)
     yield from _check_recordings(path, panel, known)
 
@@ -165,12 +168,28 @@ def _check_keras(path: Path, panel: Panel, known: Known) -> Iterator[Problem]:
             )
         elif studies[name].dataset != panel.dataset:
             what = f"the study is on {studies[name].dataset}, the panel on {panel.dataset}"
-            write = studies[name].dataset
-            yield Problem(here, what, name, "studies on the panel's data set", write, None, (*path, "dataset"))
+            theirs = studies[name].dataset
+            yield Problem(here, what, name, "studies on the panel's data set", theirs, None, (*path, "dataset"))
     if panel.keras and (panel.networks or panel.recordings):
         what = "Keras networks are recorded on images of their own choice, so that no others can be compared with them"
         allowed = "keras, or networks and recordings; a second panel for the others"
         yield Problem((*path, "keras"), what, list(panel.keras), allowed, [])
+
+
+def _check_inverted_pairs(path: Path, panel: Panel) -> Iterator[Problem]:
+    """Find more pairs of images to invert than there are images."""
+    pairs, n_images = panel.inversion.pairs, panel.n_images
+    if not panel.has("inversion") or pairs <= n_images:
+        return
+    here, relies_on = (*path, "inversion", "pairs"), ((*path, "n_images"), (*path, "inversion", "pairs"))
+    what = f"more pairs than the panel has images, which are {n_images}"
+    if n_images < MINIMUM_PAIRS:
+        allowed = "without the family inversion where there are so few"
+        rest = [family for family in panel.compare if family != "inversion"]
+        yield Problem(here, what, pairs, allowed, rest, None, (*path, "compare"), relies_on)
+    else:
+        allowed = f"a whole number from {MINIMUM_PAIRS} to {n_images}"
+        yield Problem(here, what, pairs, allowed, n_images, relies_on=relies_on)
 
 
 def _check_recordings(path: Path, panel: Panel, known: Known) -> Iterator[Problem]:

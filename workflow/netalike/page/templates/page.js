@@ -376,7 +376,7 @@
   tree = plant();
   refill();
   for (const one of Object.values(chooser)) one.addEventListener("change", refill);
-  redraw(draw);
+  redraw(() => { if (explorer.clientWidth) draw(); }); // it is not on paper
   // the library is several megabytes: it is read only when the explorer comes near the window
   new IntersectionObserver((entries, observer) => {
     if (entries.some((entry) => entry.isIntersecting)) { observer.disconnect(); open(); }
