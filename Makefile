@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: help results test test-conda test-cluster check format install fetch browser benchmarks clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 14
 
 install: $(INSTALLED)  ## make .venv and install everything pinned
 
@@ -49,7 +49,7 @@ check: $(INSTALLED)  ## formatting, lint, types, configuration in step
 test: check  ## everything that CI checks
 	$(BIN)/python -m pytest
 
-test-conda: $(INSTALLED)  ## the workflow with --use-conda against one without (long, some 12 GB; see envs/README.md)
+test-conda: $(INSTALLED)  ## the workflow with --use-conda against one without (long, some 7 GB; see envs/README.md)
 	NETALIKE_TEST_CONDA=1 $(BIN)/python -m pytest tests/conda -s
 
 test-cluster: $(INSTALLED)  ## a SLURM of two nodes on this machine, and a run on it (as root on Debian)

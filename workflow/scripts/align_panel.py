@@ -1,10 +1,9 @@
 """Fit shared responses to some pairs of networks of a panel, layer by layer."""
 
-from netalike.experiments.panel_alignment import align_pairs
-
 from netalike import comparison
 from netalike.evidence import measurements
 from netalike.evidence.metering import Meter
+from netalike.experiments.panel_alignment import align_pairs
 from netalike.scripting import log_to
 
 with log_to(snakemake.log[0], snakemake.threads):

@@ -1,11 +1,10 @@
 """Compare the input similarity of the networks of a panel: a kernel each, and then all pairs."""
 
-from netalike.experiments.panel_gradients import gradient_kernels, kernel_rows
-
 from netalike import comparison, data, networks
 from netalike.data.place import place_of
 from netalike.evidence import measurements
 from netalike.evidence.metering import Meter
+from netalike.experiments.panel_gradients import gradient_kernels, kernel_rows
 from netalike.scripting import log_to
 
 with log_to(snakemake.log[0], snakemake.threads):
