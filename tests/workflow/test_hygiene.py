@@ -147,7 +147,9 @@ def test_environments_pin_what_the_constraints_pin(repository):
         python, pip, packages = environment["dependencies"]
         assert (python, pip) == ("python=3.11", "pip"), file.name
         pinned = pins(packages["pip"])
-        assert len(pinned) == len({line.partition("==")[0] for line in packages["pip"]}), f"{file.name}: every package needs an exact version"
+        assert len(pinned) == len({line.partition("==")[0] for line in packages["pip"]}), (
+            f"{file.name}: every package needs an exact version"
+        )
         for name, version in pinned.items():
             assert tested.get(name) == version, f"{file.name}: {name}=={version}, but tested with {tested.get(name)}"
 
