@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from netalike.errors import BadFileError, NetalikeError, unknown_name
 from netalike.plots.theme import PNG_DPI, theme
 
+_PLACES = 6  # of a position, as a share of the figure: a thousandth of a pixel
+
 
 @dataclass(frozen=True)
 class FigureCard:
@@ -105,12 +107,22 @@ def save(figure: Figure, path: str | Path, card: FigureCard | Mapping[str, Any])
     svg, png, sidecar = (Path(path).with_suffix(suffix) for suffix in (".svg", ".png", ".json"))
     svg.parent.mkdir(parents=True, exist_ok=True)
     with theme():
+        _settle(figure)
         # No dates and no versions inside the files: they would differ from run to run.
         figure.savefig(svg, dpi=2 * PNG_DPI, metadata={"Date": None, "Creator": None, "Title": card.title})
         figure.savefig(png, dpi=PNG_DPI, metadata={"Software": None, "Title": card.title})
     filled = replace(card, files=[svg.name, png.name])
     sidecar.write_text(json.dumps(asdict(filled), indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     return [svg, png, sidecar]
+
+
+def _settle(figure: Figure) -> None:
+    """Round where the layout has put the axes: its solver now and then ends elsewhere in the last bits."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        left, bottom, width, height = (round(part, _PLACES) for part in ax.get_position(original=True).bounds)
+        ax.set_position((left, bottom, width, height), which="original")
 
 
 def load_card(path: str | Path) -> FigureCard:
