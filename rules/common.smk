@@ -161,24 +161,26 @@ STUDY_FIGURES = {
     "inversion_losses": ("inversion", "losses of the inversion"),
     "inversion_accuracy": ("inversion", "clean and robust accuracy"),
 }
-# kind of study -> the figures that show pictures beside rows, and a study's files of pictures
+# kind of study -> a study's files of pictures; of map alignment, those of the first seed
 PICTURES = {
-    "map_alignment": (
-        ("map_alignment_overlay", "map_alignment_counts", "map_alignment_neighbours"),
-        lambda study: [f"labels-{noise}-{study.seeds[0]}" for noise in study.noise],
-    ),
-    "simulation": (("simulation_rsms",), lambda study: ["repeats-0"]),
-    "alignment": (("shared_panel", "shared_trajectories"), lambda study: ["pictures"]),
-    "aligned_families": (("shared_panel", "shared_trajectories"), lambda study: ["pictures"]),
-    "inversion": (("inversion_gallery",), lambda study: ["pictures"]),
+    "map_alignment": lambda study: [f"labels-{noise}-{study.seeds[0]}" for noise in study.noise],
+    "simulation": lambda study: ["repeats-0"],
+    "alignment": lambda study: ["pictures"],
+    "aligned_families": lambda study: ["pictures"],
+    "inversion": lambda study: ["pictures"],
 }
 
 
-def study_plots():
-    """Each figure with its kind of study, its words and a suffix, empty for the first kind that it is of."""
-    for figure, (kinds, words) in STUDY_FIGURES.items():
-        for number, kind in enumerate(kinds.split()):
-            yield figure, kind, words, f"_of_{kind}" if number else ""
+def drawn_studies():
+    """Kind, study and figures of each study that has any."""
+    for kind, studies in STUDIES.items():
+        for study in studies:
+            if figures := figures_of_study(kind, study):
+                yield kind, study, figures
+
+
+def count_of(things, word):
+    return f"{len(things)} {word}{'s' * (len(things) != 1)}"
 
 
 def used_networks():
@@ -293,12 +295,11 @@ def toy_networks(wildcards):
     return [f"{folder}/networks-n{n}.safetensors" for n in STUDIES["toy"][wildcards.study].n]
 
 
-def study_pictures(kind, figure, study):
-    """The pictures that a figure shows beside rows: of map alignment, those of the first seed."""
-    figures, names = PICTURES.get(kind, ((), None))
-    if figure not in figures:
+def study_pictures(kind, study):
+    """The pictures that some figures show beside rows."""
+    if kind not in PICTURES:
         return []
-    return [f"results/{PAPER_OF[kind]}/{kind}_{study}/{name}.npz" for name in names(STUDIES[kind][study])]
+    return [f"results/{PAPER_OF[kind]}/{kind}_{study}/{name}.npz" for name in PICTURES[kind](STUDIES[kind][study])]
 
 
 # Keys of a study of Keras networks that say how they are aligned, and not how they are trained.
@@ -398,12 +399,21 @@ def all_figures():
 def study_figures(paper):
     return [
         f"results/figures/{paper}/{kind}_{study}/{figure}.svg"
-        for figure, (kinds, _) in STUDY_FIGURES.items()
-        for kind in kinds.split()
+        for kind, study, figures in drawn_studies()
+        for figure in figures
         if PAPER_OF[kind] == paper
-        for study, settings_of_study in STUDIES[kind].items()
-        if figure == kind or figure in getattr(settings_of_study, "figures", [figure])
-        if DRAWABLE.get(figure, bool)(settings_of_study)
+    ]
+
+
+def figures_of_study(kind, study):
+    """The figures of a kind of study, but those that a study does not want, or has nothing for."""
+    found = STUDIES[kind][study]
+    return [
+        figure
+        for figure, (kinds, _) in STUDY_FIGURES.items()
+        if kind in kinds.split()
+        if figure == kind or figure in getattr(found, "figures", [figure])
+        if DRAWABLE.get(figure, bool)(found)
     ]
 
 
@@ -421,9 +431,13 @@ def has_architectures(study):
 DRAWABLE = {"inversion_asymmetry": has_both_trainings, "inversion_robustness": has_architectures}
 
 
-def figure_files(path):
-    """A figure is a vector graphic, a picture, and a card that says what it shows."""
-    return {"picture": f"{path}.png", "card": f"{path}.json"}
+def figure_files(folder, figures):
+    """Beside its vector graphic, a figure is a picture and a card that says what it shows."""
+    return {
+        f"{figure}_{part}": f"{folder}/{figure}.{suffix}"
+        for figure in figures
+        for part, suffix in (("picture", "png"), ("card", "json"))
+    }
 
 
 def inversion_mb(wildcards):

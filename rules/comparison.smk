@@ -264,45 +264,52 @@ rule check_implementations:
         "../workflow/scripts/check_implementations.py"
 
 
-for figure, words in SUMMARY_FIGURES.items():
+for panel, figures in drawn_panels(comparison_figures):
 
     rule:
         name:
-            f"plot_{figure}"
+            f"plot_panel_{panel}"
         input:
-            measurements=rules.summarise_panel.output.measurements,
+            summary=rules.summarise_panel.output.measurements,
             timings=lambda wildcards: panel_timings(wildcards.panel),
+            cka=cka_rows,
+            measures=lambda wildcards: panel_measures(wildcards),
         output:
-            **figure_files(f"results/figures/comparison/{{panel}}/{figure}"),
-            figure=report(
-                f"results/figures/comparison/{{panel}}/{figure}.svg",
-                caption=f"../workflow/report/{figure}.rst",
-                category="Comparison",
-                subcategory="{panel}",
-                labels={"figure": words},
-            ),
+            **figure_files("results/figures/comparison/{panel}", figures),
+            **{
+                figure: report(
+                    f"results/figures/comparison/{{panel}}/{figure}.svg",
+                    caption=f"../workflow/report/{figure}.rst",
+                    category="Comparison",
+                    subcategory="{panel}",
+                    labels={"figure": known["words"]},
+                )
+                for figure, known in figures.items()
+            },
         log:
-            f"logs/comparison/{{panel}}/plot_{figure}.log",
+            "logs/comparison/{panel}/plot_figures.log",
+        wildcard_constraints:
+            panel=re.escape(panel),
         conda:
             "../envs/report.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            mem_mb=1500,
+            runtime=20,
         params:
             panel=panel_params(),
-            figure=figure,
+            figures=figures,
         message:
-            f"{words[0].upper()}{words[1:]} ({{wildcards.panel}})"
+            f"{count_of(figures, 'figure')} of the comparison ({{wildcards.panel}})"
         script:
-            "../workflow/scripts/plot_{params.figure}.py"
+            "../workflow/scripts/plot_figures.py"
 
 
 rule plot_claims_summary:
     input:
         claims="results/tables/claims.parquet",
     output:
-        **figure_files("results/figures/comparison/claims_summary"),
+        **figure_files("results/figures/comparison", ["claims_summary"]),
         figure=report(
             "results/figures/comparison/claims_summary.svg",
             caption="../workflow/report/claims_summary.rst",
@@ -349,87 +356,3 @@ rule collect_pairs:
         "Collecting all pairs of networks into one table"
     script:
         "../workflow/scripts/collect_pairs.py"
-
-
-rule plot_self_similarity:
-    input:
-        measurements=rules.compare_panel.output.measurements,
-    output:
-        **figure_files("results/figures/comparison/{panel}/self_similarity"),
-        figure=report(
-            "results/figures/comparison/{panel}/self_similarity.svg",
-            caption="../workflow/report/self_similarity.rst",
-            category="Comparison",
-            subcategory="{panel}",
-            labels={"figure": "a network with itself"},
-        ),
-    log:
-        "logs/comparison/{panel}/plot_self_similarity.log",
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        panel=panel_params(),
-    message:
-        "Check: every network is like itself ({wildcards.panel})"
-    script:
-        "../workflow/scripts/plot_self_similarity.py"
-
-
-rule plot_controls:
-    input:
-        measurements=rules.compare_panel.output.measurements,
-    output:
-        **figure_files("results/figures/comparison/{panel}/controls"),
-        figure=report(
-            "results/figures/comparison/{panel}/controls.svg",
-            caption="../workflow/report/controls.rst",
-            category="Comparison",
-            subcategory="{panel}",
-            labels={"figure": "controls"},
-        ),
-    log:
-        "logs/comparison/{panel}/plot_controls.log",
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        panel=panel_params(),
-    message:
-        "Controls with known answers ({wildcards.panel})"
-    script:
-        "../workflow/scripts/plot_controls.py"
-
-
-rule plot_measures_by_layer:
-    input:
-        measurements=lambda wildcards: [rules.compare_panel.output.measurements, *panel_measures(wildcards)],
-    output:
-        **figure_files("results/figures/comparison/{panel}/measures_by_layer"),
-        figure=report(
-            "results/figures/comparison/{panel}/measures_by_layer.svg",
-            caption="../workflow/report/measures_by_layer.rst",
-            category="Comparison",
-            subcategory="{panel}",
-            labels={"figure": "all measures by layer"},
-        ),
-    log:
-        "logs/comparison/{panel}/plot_measures_by_layer.log",
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        panel=panel_params(),
-    message:
-        "All measures by layer ({wildcards.panel})"
-    script:
-        "../workflow/scripts/plot_measures_by_layer.py"

@@ -27,88 +27,42 @@ rule compare_panel:
         "../workflow/scripts/compare_panel.py"
 
 
-rule plot_layers:
-    input:
-        measurements=rules.compare_panel.output.measurements,
-    output:
-        **figure_files("results/figures/deconfounded_cka/{panel}/layers_{estimator}"),
-        figure=report(
-            "results/figures/deconfounded_cka/{panel}/layers_{estimator}.svg",
-            caption="../workflow/report/layers.rst",
-            category="Deconfounded CKA",
-            subcategory="{panel}",
-            labels={"figure": "layer by layer, mean over seeds", "estimator": "{estimator}"},
-        ),
-    log:
-        "logs/deconfounded_cka/{panel}/plot_layers_{estimator}.log",
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        panel=panel_params(),
-    message:
-        "Layer by layer: {wildcards.estimator} ({wildcards.panel})"
-    script:
-        "../workflow/scripts/plot_layers.py"
+for panel, figures in drawn_panels(cka_figures):
 
-
-rule plot_pair:
-    input:
-        measurements=rules.compare_panel.output.measurements,
-    output:
-        **figure_files("results/figures/deconfounded_cka/{panel}/pair"),
-        figure=report(
-            "results/figures/deconfounded_cka/{panel}/pair.svg",
-            caption="../workflow/report/pair.rst",
-            category="Deconfounded CKA",
-            subcategory="{panel}",
-            labels={"figure": "layer by layer, one pair", "estimator": "all"},
-        ),
-    log:
-        "logs/deconfounded_cka/{panel}/plot_pair.log",
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        panel=panel_params(),
-    message:
-        "Layer by layer: one pair of networks ({wildcards.panel})"
-    script:
-        "../workflow/scripts/plot_pair.py"
-
-
-rule plot_explained_by_inputs:
-    input:
-        measurements=rules.compare_panel.output.measurements,
-    output:
-        **figure_files("results/figures/deconfounded_cka/{panel}/explained_by_inputs"),
-        figure=report(
-            "results/figures/deconfounded_cka/{panel}/explained_by_inputs.svg",
-            caption="../workflow/report/explained_by_inputs.rst",
-            category="Deconfounded CKA",
-            subcategory="{panel}",
-            labels={"figure": "share explained by the inputs, by depth", "estimator": "published"},
-        ),
-    log:
-        "logs/deconfounded_cka/{panel}/plot_explained_by_inputs.log",
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        panel=panel_params(),
-    message:
-        "Share of the similarity structure that the inputs explain ({wildcards.panel})"
-    script:
-        "../workflow/scripts/plot_explained_by_inputs.py"
+    rule:
+        name:
+            f"plot_cka_{panel}"
+        input:
+            measurements=rules.compare_panel.output.measurements,
+        output:
+            **figure_files("results/figures/deconfounded_cka/{panel}", figures),
+            **{
+                figure: report(
+                    f"results/figures/deconfounded_cka/{{panel}}/{figure}.svg",
+                    caption=f"../workflow/report/{known['script']}.rst",
+                    category="Deconfounded CKA",
+                    subcategory="{panel}",
+                    labels={"figure": known["words"], "estimator": known["estimator"]},
+                )
+                for figure, known in figures.items()
+            },
+        log:
+            "logs/deconfounded_cka/{panel}/plot_figures.log",
+        wildcard_constraints:
+            panel=re.escape(panel),
+        conda:
+            "../envs/report.yaml"
+        threads: 1
+        resources:
+            mem_mb=1500,
+            runtime=20,
+        params:
+            panel=panel_params(),
+            figures=figures,
+        message:
+            f"{count_of(figures, 'figure')} of CKA, layer by layer ({{wildcards.panel}})"
+        script:
+            "../workflow/scripts/plot_figures.py"
 
 
 # Random and trained networks, same and other tasks (R2 to R4 of the paper's claims): one pass per network.

@@ -18,13 +18,16 @@ PANEL_EXPERIMENTS = {
     "stitching": ("stitching", "comparison/stitch_panel"),
     "inversion": ("inversion", "comparison/compare_inverted_panel"),
 }
-# figure of a panel -> what Snakemake's report calls it
-SUMMARY_FIGURES = {
-    "measure_correlations": "which measures agree",
-    "pair_heatmap": "all pairs under all measures",
-    "measure_separation": "what each measure tells apart",
-    "cost_pareto": "cost against separation",
-    "network_maps": "maps of the networks",
+# figure of a panel -> what Snakemake's report calls it, and the inputs whose rows it shows
+PANEL_FIGURES = {
+    "self_similarity": ("a network with itself", ["cka"]),
+    "controls": ("controls", ["cka"]),
+    "measures_by_layer": ("all measures by layer", ["cka", "measures"]),
+    "measure_correlations": ("which measures agree", ["summary"]),
+    "pair_heatmap": ("all pairs under all measures", ["summary"]),
+    "measure_separation": ("what each measure tells apart", ["summary"]),
+    "cost_pareto": ("cost against separation", ["summary"]),
+    "network_maps": ("maps of the networks", ["summary"]),
 }
 # Keys of a panel that one family of measures alone needs: another number of stitches records nothing again.
 FAMILY_KEYS = {"alignment", "gradients", "stitching", "inversion"}
@@ -153,15 +156,45 @@ def _panel_jobs(rule_name, panel, files):
 
 
 def cka_figures(panel):
+    """The figures of CKA alone: the script of each, and what Snakemake's report calls it."""
     if not settings.panels[panel].networks:
-        return []
-    layers = [f"layers_{estimator}" for estimator in panel_estimators(panel)]
-    explained = ["explained_by_inputs"] if "deconfounded" in panel_estimators(panel) else []
-    return [*layers, "pair", *explained]
+        return {}
+    estimators = panel_estimators(panel)
+    layers = {
+        f"layers_{estimator}": _figure("layers", "layer by layer, mean over seeds", estimator)
+        for estimator in estimators
+    }
+    explained = _figure("explained_by_inputs", "share explained by the inputs, by depth", "published")
+    return {
+        **layers,
+        "pair": _figure("pair", "layer by layer, one pair", "all"),
+        **({"explained_by_inputs": explained} if "deconfounded" in estimators else {}),
+    }
+
+
+def _figure(script, words, estimator):
+    return {"script": script, "words": words, "estimator": estimator}
 
 
 def comparison_figures(panel):
+    """The figures of all measures: the script of each, the inputs that it shows, and what Snakemake's report calls it."""
     of = settings.panels[panel]
-    of_cka = ["self_similarity", "controls"] if of.networks else []
-    of_measures = ["measures_by_layer"] if of.networks and of.measures else []
-    return [*of_cka, *of_measures, *SUMMARY_FIGURES]
+    left_out = set() if of.networks else {"self_similarity", "controls"}
+    left_out |= set() if of.networks and of.measures else {"measures_by_layer"}
+    return {
+        figure: {"script": figure, "words": words, "rows": rows}
+        for figure, (words, rows) in PANEL_FIGURES.items()
+        if figure not in left_out
+    }
+
+
+def drawn_panels(figures_of):
+    """Each panel with its figures, where it has any."""
+    for panel in settings.panels:
+        if figures := figures_of(panel):
+            yield panel, figures
+
+
+def cka_rows(wildcards):
+    """Panels of recordings alone have none."""
+    return rules.compare_panel.output.measurements if settings.panels[wildcards.panel].networks else []

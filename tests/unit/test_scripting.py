@@ -93,3 +93,14 @@ def test_a_log_of_an_earlier_run_is_replaced(run):
     run("print('first, and much longer')")
     _, log = run("print('second')")
     assert log.read_text() == "second\n"
+
+
+def test_a_log_within_a_log_is_the_outer_one(run):
+    done, log = run(
+        "print('outer')\nwith log_to('inner.log'):\n    print('inner')\nprint('outer again')\n"
+        "with log_to('inner.log'):\n    raise NetalikeError('no rows')"
+    )
+    assert done.returncode == 1
+    assert log.read_text().splitlines()[:3] == ["outer", "inner", "outer again"]
+    assert not (log.parent / "inner.log").exists()
+    assert done.stderr == "no rows\n"  # said once

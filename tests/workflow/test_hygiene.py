@@ -110,24 +110,38 @@ def test_scripts_are_short_and_all_are_used(repository):
     texts = "".join(file.read_text() for file in (repository / "rules").glob("*.smk"))
     for script in (repository / "workflow/scripts").glob("*.py"):
         assert len(script.read_text().splitlines()) <= 40, f"{script.name}: its logic belongs in the library"
-        assert f"../workflow/scripts/{script.name}" in texts or is_study_figure(script, texts), (
+        assert f"../workflow/scripts/{script.name}" in texts or is_drawn(script, texts), (
             f"{script.name} is run by no rule"
         )
 
 
-def is_study_figure(script: Path, rules: str) -> bool:
-    """Whether a rule for the figures of all studies, or of all panels, runs a script: a table names them."""
-    runs = "../workflow/scripts/plot_{params.figure}.py" in rules
-    return runs and re.search(rf'^    "{script.stem.removeprefix("plot_")}": [("]', rules, re.MULTILINE) is not None
+def is_drawn(script: Path, rules: str) -> bool:
+    """Whether a job that draws several figures runs a script: a table of figures names them."""
+    figure = script.stem.removeprefix("plot_")
+    return (
+        script.stem.startswith("plot_")
+        and re.search(rf'(^    "{figure}": \(|_figure\("{figure}")', rules, re.M) is not None
+    )
+
+
+def test_a_script_that_no_table_names_is_found():
+    tables = 'STUDY_FIGURES = {\n    "ood": ("ood", "words"),\n}\n_figure("layers", "words")'
+    assert [is_drawn(Path(f"plot_{name}.py"), tables) for name in ("ood", "layers", "oo", "pair")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_captions_exist(repository):
     texts = "".join(file.read_text() for file in (repository / "rules").glob("*.smk"))
     named = re.findall(r'caption="\.\./(workflow/report/\w+\.rst)"', texts)
-    (figures,) = re.findall(r"^STUDY_FIGURES = \{$(.*?)^\}$", texts, flags=re.MULTILINE | re.DOTALL)
-    of_studies = re.findall(r'^    "(\w+)": \("', figures, flags=re.MULTILINE)
-    assert len(of_studies) >= 7
-    for caption in [*named, *(f"workflow/report/{figure}.rst" for figure in of_studies)]:
+    tables = re.findall(r"^(?:STUDY|PANEL)_FIGURES = \{$(.*?)^\}$", texts, flags=re.MULTILINE | re.DOTALL)
+    of_tables = [name for table in tables for name in re.findall(r'^    "(\w+)": \("', table, flags=re.MULTILINE)]
+    of_cka = re.findall(r'_figure\("(\w+)"', texts)
+    assert (len(tables), len(of_tables) >= 45, len(of_cka)) == (2, True, 3)
+    for caption in [*named, *(f"workflow/report/{figure}.rst" for figure in [*of_tables, *of_cka])]:
         assert (repository / caption).read_text().strip(), f"{caption} is empty"
 
 

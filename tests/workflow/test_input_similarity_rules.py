@@ -2,6 +2,8 @@
 
 import re
 
+OF_A_FAMILY = re.compile(r"train_.+_\d+|import_.+")
+
 
 def jobs_of(text: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^(\w[\w-]*) +(\d+)$", text, re.MULTILINE)}
@@ -14,7 +16,14 @@ def test_the_paper_is_a_target_that_trains_no_family_of_the_configuration(snakem
     assert jobs["train_toys"] == jobs["measure_toys"] == 2  # a study of clean labels, and one of noisy labels
     assert jobs["train_with_similarity"] == 1
     assert jobs["check_gradients"] == 1
-    assert not [name for name in jobs if name.startswith("train_") and name.endswith("digits")]
+    assert not [name for name in jobs if OF_A_FAMILY.fullmatch(name)]
+
+
+def test_a_paper_that_trains_families_shows_what_such_a_job_is_called(snakemake):
+    done = snakemake("-n", "deconfounded_cka")
+    assert "train_tiny10-digits_0" in [
+        name for name in jobs_of(done.stdout + done.stderr) if OF_A_FAMILY.fullmatch(name)
+    ]
 
 
 def test_seeds_per_job_divides_the_seeds(snakemake):
@@ -31,8 +40,8 @@ def test_a_kind_of_noise_is_a_job(snakemake):
 
 def test_without_patches_their_similarity_is_not_drawn(snakemake):
     done = snakemake("-n", "input_similarity", "--config", "input_similarity={map_alignments: {scenes: {patches: 0}}}")
-    drawn = {name for name in jobs_of(done.stdout + done.stderr) if name.startswith("plot_map_alignment")}
-    assert drawn == {f"plot_map_alignment_{name}" for name in ("error", "accuracy", "training", "overlay")}
+    drawn = set(re.findall(r"map_alignment_scenes/map_alignment_(\w+)\.svg", done.stdout + done.stderr))
+    assert drawn == {"error", "accuracy", "training", "overlay"}
 
 
 def test_real_tiles_are_fetched_once(snakemake):

@@ -31,10 +31,17 @@ def test_the_paper_is_a_target(snakemake):
 
 
 def test_every_figure_is_drawn_of_each_study_that_it_is_of(snakemake):
-    drawn = {name for name in planned(snakemake, "shared_response") if name.startswith("plot_")}
-    both = {f"plot_shared_{name}" for name in ("panel", "variance", "consistency", "classes", "trajectories")}
-    expected = both | {f"{name}_of_aligned_families" for name in both} | {"plot_shared_development"}
-    assert drawn == expected | {"plot_simulation_bars", "plot_simulation_rsms", "plot_alignment_identities"}
+    done = snakemake("-n", "shared_response")
+    text = done.stdout + done.stderr
+    drawn = set(re.findall(r"results/figures/shared_response/([\w-]+)/(\w+)\.svg", text))
+    both = {f"shared_{name}" for name in ("panel", "variance", "consistency", "classes", "trajectories")}
+    assert drawn == {
+        *(("aligned_families_tiny10-digits", name) for name in both),
+        *(("alignment_digits", name) for name in both | {"shared_development"}),
+        *(("simulation_xor", f"simulation_{name}") for name in ("bars", "rsms")),
+        ("exact_alignment_xor", "alignment_identities"),
+    }
+    assert {name for name in jobs_of(text) if name.startswith("plot_")} == {f"plot_{study}" for study, _ in drawn}
 
 
 def test_repeats_per_job_divides_the_repeats(snakemake):

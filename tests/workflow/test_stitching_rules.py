@@ -14,8 +14,11 @@ def test_the_paper_is_a_target(snakemake):
     assert jobs["stitch_pairs"] == 2  # five pairs, three per job
     assert jobs["sweep_stitches"] == 2
     assert {name for name in jobs if name.startswith("plot_")} == {
-        f"plot_stitching_{name}" for name in ("layers", "similarity", "agreement", "ranks", "training", "masks")
+        "plot_layers_tiny10-digits",
+        "plot_sweeps_tiny10-digits",
     }
+    drawn = set(re.findall(r"results/figures/stitching/[\w-]+/stitching_(\w+)\.svg", done.stdout + done.stderr))
+    assert drawn == {"layers", "similarity", "agreement", "ranks", "training", "masks"}
 
 
 def test_a_job_gets_the_networks_of_its_pairs_alone(snakemake):

@@ -142,8 +142,8 @@ def test_a_dry_run_of_the_larger_presets_finds_every_rule(snakemake, preset):
 def test_a_paper_is_a_target(snakemake):
     done = snakemake("-n", "deconfounded_cka")
     assert done.returncode == 0
-    assert "plot_layers" in done.stdout + done.stderr
-    assert "plot_controls" not in done.stdout + done.stderr
+    assert "plot_cka_digits" in done.stdout + done.stderr
+    assert "plot_panel_digits" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from pathlib import Path
 from netalike.errors import NetalikeError
 from netalike.evidence import job_environment
 
+_logging = False  # whether this process sends what it prints to a log already
+
 
 @contextmanager
 def log_to(path: str | Path, threads: int | None = None) -> Iterator[None]:
@@ -30,12 +32,20 @@ def log_to(path: str | Path, threads: int | None = None) -> Iterator[None]:
     The versions that the job ran with are recorded once for each environment, see `netalike.evidence.job_environment`;
     a framework of a release that was not tested is a warning at the end of the log.
 
+    Within another `log_to` nothing changes: what is printed and raised goes to the outer one, so that a script of one
+    figure can be run by a job that draws several.
+
     A `NetalikeError` ends the script with its message alone, in the log and on the terminal; any other error keeps its
     traceback in the log, and its last line goes to the terminal.
     """
+    global _logging
+    if _logging:
+        yield
+        return
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
+    _logging = True
     with path.open("w") as log:
         saved = os.dup(1)
         sys.stdout.flush()
@@ -55,6 +65,7 @@ def log_to(path: str | Path, threads: int | None = None) -> Iterator[None]:
             traceback.print_exc()
             raise SystemExit(1) from error
         finally:
+            _logging = False
             sys.stdout.flush()
             sys.stderr.flush()
             os.dup2(saved, 1)

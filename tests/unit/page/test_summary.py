@@ -151,6 +151,21 @@ def test_a_rule_is_shown_to_its_last_indented_line(tmp_path):
     assert rule.text.rstrip() == f"rule plot_measure_separation:\n    message:\n        '{EVIL}'"
 
 
+def test_a_rule_that_a_loop_makes_is_shown_with_its_loop(tmp_path):
+    repository = make_repository(tmp_path)
+    kinds = 'for kind, study in all():\n\n    rule:\n        name:\n            f"plot_{kind}_{study}"\n'
+    kinds += '        input: "a"\n'
+    (repository / "rules" / "figures.smk").write_text(
+        f"# one\n{kinds}\n\n{kinds.replace('plot_{kind}', 'plot_cka')}x = 1\n"
+    )
+    found = sources(repository, [], ["plot_toy_clean", "plot_cka_digits", "plotted"])
+    assert [rule.name for rule in found["rule"]] == ["plot_cka_digits", "plot_toy_clean"]
+    cka, toy = found["rule"]
+    assert toy.text.rstrip() == kinds.rstrip()
+    assert cka.text.rstrip() == kinds.replace("plot_{kind}", "plot_cka").rstrip()
+    assert toy.file == "rules/figures.smk"
+
+
 def test_a_script_outside_the_repository_is_not_read(tmp_path):
     (tmp_path / "secret").write_text("secret")
     repository = make_repository(tmp_path / "repo")

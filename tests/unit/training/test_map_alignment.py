@@ -243,6 +243,26 @@ def test_a_round_may_go_on_from_the_weights_of_the_one_before():
         assert np.allclose(first, second, atol=1e-6) is is_same
 
 
+def test_later_rounds_may_have_a_learning_rate_of_their_own():
+    """At a rate of nearly nothing after the first round, what went on from its weights has not moved."""
+    train = noisy(scenes())
+    own = SETTINGS.model_copy(update={"start": "previous", "later_lr": 1e-12})
+    first, second = (weights_of(found.model)[0].copy() for found in train_rounds(train, [], own, 2, SMALL, seed=0))
+    assert np.allclose(first, second, atol=1e-6)
+    plain = SETTINGS.model_copy(update={"start": "previous"})
+    alike, moved_on = (weights_of(found.model)[0].copy() for found in train_rounds(train, [], plain, 2, SMALL, seed=0))
+    assert np.array_equal(first, alike)  # the first round does not depend on it
+    assert not np.allclose(moved_on, second, atol=1e-6)
+
+
+def test_the_checkpoint_of_a_first_round_holds_whatever_the_later_rate(tmp_path):
+    train = noisy(scenes())
+    for rate in (None, 1e-5):
+        own = SETTINGS.model_copy(update={"later_lr": rate})
+        (only,) = train_rounds(train, [], own, 1, SMALL, seed=0, checkpoints=tmp_path)
+        assert len(only.history.total) == SETTINGS.steps
+
+
 def test_even_weights_look_at_fill_edges_and_vertices_alike():
     polygons = np.zeros((1, 4, 4, 3), np.float32)
     polygons[0, :2, :, 0], polygons[0, 2, :, 1], polygons[0, 3, 0, 2] = 1, 1, 1  # 8, 4 and 1 pixels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +12,9 @@ PATH = "sources.html"
 """Of the page that shows them, beside the index."""
 
 _RULE = re.compile(r"^(?:rule|checkpoint)\s+(\w+)\s*:", re.MULTILINE)
+# rules that a loop makes, one for each study, panel or family: `name` is an f-string
+_LOOP = re.compile(r"^for [^\n]*:\n(?:\s*\n)?    rule:\s*\n\s*name:\s*\n\s*f\"([^\"]+)\"", re.MULTILINE)
+_FILLED = re.compile(r"\{[^{}]*\}")
 _NEXT = re.compile(r"^\S", re.MULTILINE)
 
 
@@ -55,9 +58,9 @@ def sources(repository: str | Path | None, scripts: Iterable[str], rules: Iterab
     if repository is None:
         return {"rule": [], "script": []}
     root = Path(repository).resolve()
-    known = _rules(root)
+    known, made = _rules(root), _loops(root)
     return {
-        "rule": [known[name] for name in sorted(set(rules)) if name in known],
+        "rule": [found for name in sorted(set(rules)) if (found := known.get(name) or _made(name, made))],
         "script": [Source("script", name, name, text) for name in sorted(set(scripts)) if (text := _text(root, name))],
     }
 
@@ -78,6 +81,26 @@ def _rules(root: Path) -> dict[str, Source]:
                 file = path.relative_to(root).as_posix()
                 found[start[1]] = Source("rule", start[1], file, text[start.start() : _end(text, start.end())])
     return found
+
+
+def _loops(root: Path) -> list[tuple[re.Pattern[str], Source]]:
+    """Loops that make rules, each with what the names of its rules look like."""
+    found = []
+    for path in sorted((root / "rules").glob("*.smk")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for start in _LOOP.finditer(text):
+            looks = ".+".join(re.escape(part) for part in _FILLED.split(start[1]))
+            own = text[start.start() : _end(text, start.end())]
+            found.append((re.compile(looks), Source("rule", start[1], path.relative_to(root).as_posix(), own)))
+    return found
+
+
+def _made(name: str, loops: Iterable[tuple[re.Pattern[str], Source]]) -> Source | None:
+    """The loop that made a rule: of several, the one whose own words say most."""
+    fitting = [(len(looks.pattern), source) for looks, source in loops if looks.fullmatch(name)]
+    if not fitting:
+        return None
+    return replace(max(fitting, key=lambda one: one[0])[1], name=name)
 
 
 def _end(text: str, start: int) -> int:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from netalike.errors import BadFileError, NetalikeError, unknown_name
@@ -123,6 +124,9 @@ def _settle(figure: Figure) -> None:
     for ax in figure.axes:
         left, bottom, width, height = (round(part, _PLACES) for part in ax.get_position(original=True).bounds)
         ax.set_position((left, bottom, width, height), which="original")
+    # none at all: for one that does nothing, savefig draws everything twice
+    with rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
+        figure.set_layout_engine(None)
 
 
 def load_card(path: str | Path) -> FigureCard:

@@ -198,9 +198,9 @@ class MapTrainer:
             set_all(self.model.variables, [variable.numpy() for variable in double_unet(self.widths, seed).variables])
         set_all(self.optimizer.variables, self._fresh)
 
-    def step(self, number: int, batch: Batch) -> list[float]:
-        """Train on one batch; return the losses in the order of `LOSSES`."""
-        self.optimizer.learning_rate.assign(learning_rate(self.settings, number))
+    def step(self, number: int, batch: Batch, rate: float | None = None) -> list[float]:
+        """Train on one batch, with a learning rate or that of the settings; return losses in the order of `LOSSES`."""
+        self.optimizer.learning_rate.assign(learning_rate(self.settings, number) if rate is None else rate)
         coefficients = tf.constant(level_coefficients(self.settings, number), tf.float32)
         losses = self._update(*(tf.constant(part) for part in batch), coefficients)
         return [float(loss) for loss in losses.numpy()]
@@ -252,7 +252,8 @@ def train_map_alignment(
     title : str
         Of the progress bar.
     trainer : MapTrainer, optional
-        With the same settings and widths: saves compiling the step again, but its network is overwritten.
+        With the same widths, and settings that differ in the learning rate at most: saves compiling the step again,
+        but its network is overwritten.
     fresh : bool
         False goes on from the weights that the network of the trainer has, with an optimiser that knows nothing.
 
@@ -284,7 +285,7 @@ def train_map_alignment(
         _restore(path, trainer, history, identity)
     begun = len(history.total)
     for number in progress(range(begun, settings.steps), title, total=settings.steps, begun=begun, unit="step"):
-        history.add(trainer.step(number, maker.batch(number)))
+        history.add(trainer.step(number, maker.batch(number), learning_rate(settings, number)))
         done = number + 1
         if path is not None and (done % settings.save_every == 0 or done == settings.steps):
             _save(path, trainer, history, identity)

@@ -15,7 +15,7 @@ from netalike.networks.double_unet import Widths
 from netalike.progress import progress
 from netalike.training.map_alignment import MapHistory, MapTrainer, train_map_alignment
 from netalike.training.map_inference import Aligner, Polygons
-from netalike.training.map_settings import MapTraining
+from netalike.training.map_settings import MapTraining, settings_of_round
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def train_rounds(
         file = Path(checkpoints) / f"round-{number}.safetensors" if checkpoints else None
         title = f"Training, round {number} of {rounds}"
         fresh = number == 1 or settings.start == "new"
-        model, history = train_map_alignment(learned, settings, widths, own_seed, file, title, trainer, fresh)
+        own = settings_of_round(settings, number)
+        model, history = train_map_alignment(learned, own, widths, own_seed, file, title, trainer, fresh)
         scenes = progress([*train, *test], f"Aligning, round {number} of {rounds}", unit="scene")
         found = [aligner.align_scene(scene, settings.passes) for scene in scenes]
         yield Round(number, model, history, learned, found[: len(train)], found[len(train) :])

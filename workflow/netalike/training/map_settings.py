@@ -28,6 +28,14 @@ class MapTraining(BaseModel):
     batch_size: int = Field(32, ge=1, description="Patches per step.")
     steps: int = Field(100_000, ge=1, description="Training steps of each round.")
     lr: float = Field(1e-4, gt=0, description="Adam's learning rate at the start.")
+    later_lr: float | None = Field(
+        None,
+        gt=0,
+        description="Adam's learning rate at the start of rounds after the first; null takes `lr`, as published. A "
+        "round that goes on from trained weights (`start: previous`) needs a smaller one: with the rate of new "
+        "weights, a second round of ours left what it had learned within 200 steps, and its output layer was "
+        "saturated from then on.",
+    )
     lr_schedule: Literal["halved", "cosine"] = Field(
         "halved",
         description="halved: half the rate after a quarter of the steps, as published; cosine: up over the first 2 % "
@@ -97,6 +105,24 @@ class MapTraining(BaseModel):
         "off by building.",
     )
     save_every: int = Field(500, ge=1, description="Steps between checkpoints.")
+
+
+def settings_of_round(settings: MapTraining, number: int) -> MapTraining:
+    """Return the settings of one round of several.
+
+    Parameters
+    ----------
+    settings : MapTraining
+    number : int
+        From 1.
+
+    Returns
+    -------
+    MapTraining
+        With the learning rate of this round; `later_lr` is left out, since a single round does not depend on it.
+    """
+    rate = settings.later_lr if number > 1 and settings.later_lr is not None else settings.lr
+    return settings.model_copy(update={"lr": rate, "later_lr": None})
 
 
 def learning_rate(settings: MapTraining, step: int) -> float:
