@@ -431,6 +431,15 @@ def has_architectures(study):
 DRAWABLE = {"inversion_asymmetry": has_both_trainings, "inversion_robustness": has_architectures}
 
 
+def by_attempt(asked):
+    """What a job asks for, more with each attempt: of rules that a loop makes, and that no profile can name."""
+
+    def resource(wildcards, attempt):
+        return attempt * (asked(wildcards) if callable(asked) else asked)
+
+    return resource
+
+
 def figure_files(folder, figures):
     """Beside its vector graphic, a figure is a picture and a card that says what it shows."""
     return {

@@ -294,8 +294,8 @@ for panel, figures in drawn_panels(comparison_figures):
             "../envs/report.yaml"
         threads: 1
         resources:
-            mem_mb=1500,
-            runtime=20,
+            mem_mb=by_attempt(1500),
+            runtime=by_attempt(20),
         params:
             panel=panel_params(),
             figures=figures,

@@ -17,7 +17,7 @@ rule compare_panel:
         "../envs/torch.yaml"
     threads: settings.resources.threads_compare
     resources:
-        mem_mb=int(1000 * settings.resources.memory_gb) + 1000,
+        mem_mb=by_attempt(int(1000 * settings.resources.memory_gb) + 1000),
         runtime=60,
     params:
         panel=panel_params(),
@@ -54,8 +54,8 @@ for panel, figures in drawn_panels(cka_figures):
             "../envs/report.yaml"
         threads: 1
         resources:
-            mem_mb=1500,
-            runtime=20,
+            mem_mb=by_attempt(1500),
+            runtime=by_attempt(20),
         params:
             panel=panel_params(),
             figures=figures,

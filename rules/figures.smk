@@ -29,8 +29,8 @@ for kind, study, figures in drawn_studies():
             "../envs/report.yaml"
         threads: 1
         resources:
-            mem_mb=1500,
-            runtime=20,
+            mem_mb=by_attempt(1500),
+            runtime=by_attempt(20),
         params:
             study=study_params(kind),
             figures={figure: {"script": figure} for figure in figures},

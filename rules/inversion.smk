@@ -18,7 +18,7 @@ rule invert_networks:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
     resources:
-        mem_mb=inversion_mb,
+        mem_mb=by_attempt(inversion_mb),
         runtime=240,
     params:
         study=study_params("inversion"),
@@ -50,7 +50,7 @@ rule compare_inverted:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
     resources:
-        mem_mb=inversion_mb,
+        mem_mb=by_attempt(inversion_mb),
         runtime=240,
     params:
         study=study_params("inversion"),

@@ -20,8 +20,8 @@ for family, part, networks in training_jobs():
             "../envs/torch.yaml"
         threads: settings.threads_of(networks[0])
         resources:
-            mem_mb=2000,
-            runtime=30 + 2 * settings.networks[family].learning.epochs * len(networks),
+            mem_mb=by_attempt(2000),
+            runtime=by_attempt(30 + 2 * settings.networks[family].learning.epochs * len(networks)),
         params:
             family=settings.networks[family].model_dump(mode="json", exclude={"seeds", "threads", "networks_per_job"}),
             seeds=[settings.seed + settings.seed_of(network) for network in networks],
@@ -54,8 +54,8 @@ for family, networks in imported_networks().items():
             "../envs/torch.yaml"
         threads: settings.resources.threads_per_job
         resources:
-            mem_mb=2000,
-            runtime=60,
+            mem_mb=by_attempt(2000),
+            runtime=by_attempt(60),
         params:
             family=settings.networks[family].model_dump(mode="json", exclude={"threads", "networks_per_job"}),
             files=[settings.weights_of(network) for network in networks],
@@ -85,8 +85,8 @@ for family in robust_families():
             "../envs/torch.yaml"
         threads: settings.resources.threads_per_job
         resources:
-            mem_mb=8000,
-            runtime=240,
+            mem_mb=by_attempt(8000),
+            runtime=by_attempt(240),
         params:
             family=settings.networks[family].model_dump(mode="json", exclude={"threads", "networks_per_job"}),
             n_images=5000,

@@ -41,6 +41,18 @@ def test_every_rule_on_a_node_is_in_the_profile_and_no_other(profiles, on_nodes,
     assert drawn <= {"animate_trajectories", "summarise_panel"}, "no such rules on a node"
 
 
+LOOPED = re.compile(r"^    rule:$(.*?)^        script:", re.MULTILINE | re.DOTALL)
+
+
+def test_rules_that_no_profile_can_name_ask_for_more_each_time_themselves(repository):
+    """Those that a loop makes: families, and the figures of studies and panels."""
+    made = [body for path in (repository / "rules").glob("*.smk") for body in LOOPED.findall(path.read_text())]
+    assert len(made) == 6
+    for body in made:
+        for resource in ("mem_mb", "runtime"):
+            assert re.search(rf"^            {resource}=by_attempt\(", body, re.MULTILINE), body.split('"')[1]
+
+
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("resource", ["mem_mb", "runtime"])
 def test_a_profile_asks_for_no_less_than_the_rule_and_for_more_each_time(profiles, on_nodes, name, resource):
