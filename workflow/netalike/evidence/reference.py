@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 import netalike
@@ -74,8 +72,7 @@ def _write_tables(files: Sequence[Path], folder: Path) -> None:
         if file.suffix == ".json":
             shutil.copy(file, folder / file.name)
         else:
-            table: pa.Table = pq.read_table(file)
-            pq.write_table(table, folder / file.name, compression="zstd", compression_level=19)
+            pd.read_parquet(file).to_parquet(folder / file.name, compression="zstd", compression_level=19)
 
 
 def _write_figures(figures: Sequence[Path], results: Path, made: Path, left_mb: float) -> None:
@@ -109,7 +106,7 @@ def _size(folder: Path) -> float:
 
 def _readme(results: Path, tables: Path) -> str:
     claims, cost = (pd.read_parquet(tables / f"{name}.parquet") for name in ("claims", "cost"))
-    measurements = pq.ParquetFile(tables / "measurements.parquet").metadata.num_rows
+    measurements = len(pd.read_parquet(tables / "measurements.parquet", columns=["value"]))
     verdicts = claims.groupby(["paper", "verdict"]).size().unstack(fill_value=0)
     names = list(verdicts.columns)
     lines = [
