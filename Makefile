@@ -57,7 +57,7 @@ test-cluster: $(INSTALLED)  ## a SLURM of two nodes on this machine, and a run o
 	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
 	       && apt-get install -y -qq --no-install-recommends slurm-wlm munge; } \
 	  || { echo "SLURM is missing: as root, apt-get install -y --no-install-recommends slurm-wlm munge"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'snakemake-executor-plugin-slurm>=2.8,<3'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[slurm]'
 	NETALIKE_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster
 
 format: $(INSTALLED)  ## put all files into form

@@ -5,6 +5,8 @@
 #   snakemake -n                           what would run
 import os
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -13,13 +15,31 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# Not workflow.basedir, which is the importing workflow's folder where this one is imported with `module`.
-HOME = Path(str(workflow.current_basedir))
+
+def home():
+    """The folder of the repository, which is brought whole where the workflow is imported from an address."""
+    # not workflow.basedir, which is the importing workflow's folder where this one is imported with `module`
+    here = workflow.current_basedir
+    if not hasattr(here, "hosted_repo"):
+        return Path(str(here))
+    # Snakemake brings rules and scripts one by one, and the library not at all; its clone has everything.
+    repository = here.hosted_repo.repo
+    commit = repository.commit(here.ref).hexsha
+    found = Path(".snakemake", "netalike", commit).absolute()
+    if not found.exists():
+        found.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=found.parent) as temporary, tempfile.TemporaryFile() as file:
+            repository.archive(file, treeish=commit)
+            file.seek(0)
+            with tarfile.open(fileobj=file) as archive:
+                archive.extractall(Path(temporary, "whole"), filter="data")
+            Path(temporary, "whole").rename(found)
+    return found
+
+
+HOME = home()
 if not (HOME / "workflow" / "netalike").is_dir():
-    raise WorkflowError(
-        f"the library of this workflow is not in {HOME}: Snakemake brings rules and scripts from an address, but no "
-        "library. Clone the repository, and name the clone's Snakefile in `module`."
-    )
+    raise WorkflowError(f"the library of this workflow is not in {HOME}: name the Snakefile of a clone in `module`.")
 
 # The library is not installed in the rules' environments: every job finds it here, whichever environment it runs in.
 LIBRARY = str(HOME / "workflow")

@@ -21,7 +21,12 @@ class Names(dict[str, Any]):
             raise AttributeError(f"no {name}: there is {', '.join(self) or 'nothing'}") from None
 
 
-def draw_figures(job: Any, scripts: Path) -> None:
+# beside the library, and not beside the script that is run: Snakemake copies that one alone where the workflow is imported
+# from an address
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def draw_figures(job: Any, scripts: Path = SCRIPTS) -> None:
     """Run the scripts of all figures of a job, one after the other.
 
     Parameters
@@ -29,7 +34,7 @@ def draw_figures(job: Any, scripts: Path) -> None:
     job : object
         ``snakemake``, as a script sees it; see `figure_jobs`.
     scripts : path
-        Folder of the scripts; that of a figure is ``plot_<script>.py``.
+        Their folder; that of a figure is ``plot_<script>.py``.
 
     Notes
     -----
