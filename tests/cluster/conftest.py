@@ -115,10 +115,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def copies(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Make a copy of what a run needs, without results."""
+def copies(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a copy of what a run needs, without results; with a configuration of its own, or the small one."""
 
-    def make(name: str) -> Path:
+    def make(name: str, configuration: str | None = None) -> Path:
         copy = tmp_path_factory.mktemp(name)
         for needed in NEEDED:
             source = repository / needed
@@ -126,7 +126,7 @@ def copies(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
                 shutil.copytree(source, copy / needed, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, copy / needed)
-        shutil.copy2(HERE / "small.yaml", copy / "small.yaml")
+        (copy / "small.yaml").write_text(configuration or (HERE / "small.yaml").read_text())
         return copy
 
     return make

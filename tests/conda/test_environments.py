@@ -71,14 +71,14 @@ def constraints(repository: Path) -> dict[str, str]:
 
 
 def scripts_of_rules(repository: Path) -> dict[str, set[Path]]:
-    """Environment -> the scripts of its rules; a script's name that a rule puts together stands for all that fit."""
+    """Environment -> the scripts of its rules; the one that draws figures stands for the scripts of all of them."""
     found: dict[str, set[Path]] = {}
     for file in sorted((repository / "rules").glob("*.smk")):
         for body in _RULE.split(file.read_text())[1:]:
             environment = re.search(r"conda:\s+\"\.\./envs/(\w+)\.yaml\"", body)
             script = re.search(r"script:\s+\"\.\./workflow/scripts/([^\"]+)\"", body)
             if environment and script:
-                pattern = re.sub(r"\{[^}]*\}", "*", script[1])
+                pattern = "plot_*.py" if script[1] == "plot_figures.py" else script[1]
                 found.setdefault(environment[1], set()).update((repository / "workflow/scripts").glob(pattern))
     return found
 
