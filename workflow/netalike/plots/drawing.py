@@ -21,8 +21,8 @@ class Names(dict[str, Any]):
             raise AttributeError(f"no {name}: there is {', '.join(self) or 'nothing'}") from None
 
 
-# beside the library, and not beside the script that is run: Snakemake copies that one alone where the workflow is imported
-# from an address
+# Beside the library, and not beside the script that is run: Snakemake copies that one alone where the workflow is
+# imported from an address.
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
