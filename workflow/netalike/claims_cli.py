@@ -148,11 +148,14 @@ def freeze_command(
     results: Results = Path("results"),
     to: Annotated[Path, typer.Option(help="Folder to be made, or replaced.")] = Path("results/reference"),
     limit_mb: Annotated[float, typer.Option(min=0.1, help="Megabytes that the folder may have.")] = 10.0,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Figures to leave out, as '*/layers_*'; repeatable.")
+    ] = None,
 ) -> None:
     """Keep the tables, claims and figures of a run, small enough to be committed: what `diff` holds others against."""
     from netalike.evidence.reference import write_reference
 
-    folder = write_reference(results, to, limit_mb)
+    folder = write_reference(results, to, limit_mb, leave_out or [])
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     typer.echo(f"{folder}: {len(files):,} files, {size:.1f} MB.")

@@ -67,6 +67,15 @@ def test_figures_are_made_smaller_where_they_are_too_many(results, tmp_path):
         assert picture.width in (225, 180)
 
 
+def test_figures_may_be_left_out_by_pattern(results, tmp_path):
+    (results / "figures" / "inversion" / "layers_b.png").write_bytes((results / FIGURE).read_bytes())
+    made = write_reference(results, tmp_path / "reference", leave_out=["*/layers_*"])
+    assert [path.name for path in made.rglob("*.png")] == ["a.png"]
+    assert "Not kept: `*/layers_*`." in (made / "README.md").read_text()
+    with pytest.raises(NetalikeError, match=r"no figure is called \*/layer_\*: there are inversion/inversion_digits/a"):
+        write_reference(results, tmp_path / "reference", leave_out=["*/layer_*"])
+
+
 def test_too_many_figures_are_refused_and_the_older_reference_stays(results, tmp_path):
     kept = write_reference(results, tmp_path / "reference")
     with pytest.raises(NetalikeError, match=r"1 figures take .* even with 32 colours .* raise --limit-mb"):

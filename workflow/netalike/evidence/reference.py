@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +22,9 @@ _STEPS = ((128, 1.0), (64, 1.0), (64, 0.75), (32, 0.6))
 _MB = 1e6
 
 
-def write_reference(results: str | Path, folder: str | Path, limit_mb: float = 10.0) -> Path:
+def write_reference(
+    results: str | Path, folder: str | Path, limit_mb: float = 10.0, leave_out: Sequence[str] = ()
+) -> Path:
     """Copy the tables, claims and figures of a run into a folder that is small enough to be committed.
 
     Parameters
@@ -33,6 +36,8 @@ def write_reference(results: str | Path, folder: str | Path, limit_mb: float = 1
     limit_mb : float
         Megabytes (10^6 bytes) that the folder may have. Tables are kept whole; figures are pictures of fewer colours,
         and smaller ones where that is not enough.
+    leave_out : sequence of str
+        Figures that are not copied, as patterns of their place below ``figures``, such as ``*/layers_*``.
 
     Returns
     -------
@@ -45,7 +50,7 @@ def write_reference(results: str | Path, folder: str | Path, limit_mb: float = 1
     BadFileError
         If the results lack a table or have no figure.
     NetalikeError
-        If even the smallest figures are too many.
+        If a pattern fits no figure, or even the smallest figures are too many.
     """
     results, folder = Path(results), Path(folder)
     figures = sorted((results / "figures").rglob("*.png"))
@@ -54,16 +59,26 @@ def write_reference(results: str | Path, folder: str | Path, limit_mb: float = 1
     if missing or not figures:
         lacking = missing[0] if missing else results / "figures"
         raise BadFileError(f"{lacking} is missing: a reference is made of a finished run. Run `snakemake` first.")
+    figures = _chosen(figures, results / "figures", leave_out)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".reference-") as temporary:
         made = Path(temporary) / "reference"
         _write_tables(needed, made / "tables")
-        (made / "README.md").write_text(_readme(results, made / "tables"), encoding="utf-8")
+        (made / "README.md").write_text(_readme(made / "tables", leave_out), encoding="utf-8")
         _write_figures(figures, results, made, limit_mb - _size(made))
         if folder.exists():
             shutil.rmtree(folder)
         made.rename(folder)
     return folder
+
+
+def _chosen(figures: Sequence[Path], folder: Path, leave_out: Sequence[str]) -> list[Path]:
+    places = {figure: figure.relative_to(folder).with_suffix("").as_posix() for figure in figures}
+    for pattern in leave_out:
+        if not fnmatch.filter(places.values(), pattern):
+            some = ", ".join(list(places.values())[:3])
+            raise NetalikeError(f"no figure is called {pattern}: there are {some}, ... Correct or drop --leave-out.")
+    return [figure for figure, place in places.items() if not any(fnmatch.fnmatch(place, one) for one in leave_out)]
 
 
 def _write_tables(files: Sequence[Path], folder: Path) -> None:
@@ -86,7 +101,7 @@ def _write_figures(figures: Sequence[Path], results: Path, made: Path, left_mb: 
             return
     raise NetalikeError(
         f"{len(figures)} figures take {_size(made / 'figures'):.1f} MB even with {colours} colours at {scale:.0%} of "
-        f"their size, and {left_mb:.1f} MB are left for them: raise --limit-mb."
+        f"their size, and {left_mb:.1f} MB are left for them: raise --limit-mb, or --leave-out some."
     )
 
 
@@ -104,7 +119,7 @@ def _size(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / _MB
 
 
-def _readme(results: Path, tables: Path) -> str:
+def _readme(tables: Path, leave_out: Sequence[str]) -> str:
     claims, cost = (pd.read_parquet(tables / f"{name}.parquet") for name in ("claims", "cost"))
     measurements = len(pd.read_parquet(tables / "measurements.parquet", columns=["value"]))
     verdicts = claims.groupby(["paper", "verdict"]).size().unstack(fill_value=0)
@@ -123,7 +138,8 @@ def _readme(results: Path, tables: Path) -> str:
         *(f"| {paper} | {' | '.join(str(row[name]) for name in names)} |" for paper, row in verdicts.iterrows()),
         f"| all | {' | '.join(str(verdicts[name].sum()) for name in names)} |",
         "",
-        "Figures are pictures of few colours here, to be small; a run makes them as SVG too.",
+        "Figures are pictures of few colours here, to be small; a run makes them as SVG too."
+        + (f" Not kept: {', '.join(f'`{pattern}`' for pattern in leave_out)}." if leave_out else ""),
         "",
     ]
     return "\n".join(lines)
