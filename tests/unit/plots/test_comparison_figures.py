@@ -379,7 +379,7 @@ def test_each_measure_has_a_map_with_its_stress_and_its_networks():
     gaps = np.linalg.norm(drawn[1:] - drawn[0], axis=1)
     assert gaps[0] / gaps[1] == pytest.approx(2)  # distances keep their ratios
     assert [line.get_marker() for line in with_map.lines] == ["o", "o", "s"]
-    assert [text.get_text() for text in without.texts] == ["no map:\nno defined pair"]
+    assert [text.get_text() for text in without.texts] == ["no map: no defined pair"]
     assert {"a", "b"} <= set(texts_of(figure))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,6 +18,7 @@ from netalike.plots.studies import with_factors
 from netalike.plots.theme import GREY, marker, new_figure, palette, theme
 
 _TITLE = "The networks under each measure: near is alike"
+_LINE = 24  # characters that fit into a map
 _MOST_COLUMNS = 6
 _MAP = 1.75  # inches
 _FEWEST = 3  # networks that a map says something about
@@ -127,7 +129,9 @@ def _draw_map(
     ax.set(xticks=[], yticks=[])
     if places.empty:
         why = reasons(rows)[0] if reasons(rows) else "no position"
-        ax.text(0.5, 0.5, f"no map:\n{why}", transform=ax.transAxes, ha="center", va="center", fontsize=6.5, wrap=True)
+        words = textwrap.fill(f"no map: {why}", _LINE)
+        ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", fontsize=6.5)
+        ax.set_aspect("equal")
         return
     reach = 1.12 * float(np.abs(places.to_numpy()).max()) or 1.0
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach))

@@ -44,6 +44,8 @@ _NAMED_ROW, _LEAST_ROW, _MOST_HEIGHT = 0.125, 0.022, 11.0  # inches
 _LEAST_GROUP = 0.16  # inches: its name has the room
 _RUN = 0.13  # inches that the name of a run of rows takes
 _COLUMN = 0.3
+_LETTER = 0.058  # of a name
+_RIGHT = 2.8  # the names of the groups, and the colour bar
 
 
 @theme()
@@ -71,7 +73,7 @@ def pair_heatmap(rows: pd.DataFrame, members: Mapping[str, str] | None = None) -
     groups = pair_matrices(found, members)
     columns = list(next(iter(groups.values())).columns)
     heights = _heights(groups)
-    width = 2.9 + _COLUMN * len(columns) + (1.2 if _has_names(groups) else 0.0)
+    width = _names_width(groups, members) + _COLUMN * len(columns) + _RIGHT
     figure, _ = new_figure(max(width, 6.4), sum(heights) + 0.1 * len(heights) + 3.0, 0, 0)
     figure.get_layout_engine().set(hspace=0.0, h_pad=0.03)  # type: ignore[union-attr, call-arg]
     grid = figure.add_gridspec(len(groups) + 1, 1, height_ratios=[0.12, *heights])
@@ -128,6 +130,14 @@ def _families(pair: tuple[str, str], members: Mapping[str, str] | None) -> list[
 
 def _has_names(groups: Mapping[str, pd.DataFrame]) -> bool:
     return sum(map(len, groups.values())) * _NAMED_ROW <= _MOST_HEIGHT
+
+
+def _names_width(groups: Mapping[str, pd.DataFrame], members: Mapping[str, str] | None) -> float:
+    if _has_names(groups):
+        names = [_pair_name(*pair) for matrix in groups.values() for pair in matrix.index]
+    else:
+        names = [run for matrix in groups.values() for run in _runs(matrix, members)]
+    return _LETTER * max(map(len, names), default=0)
 
 
 def _heights(groups: Mapping[str, pd.DataFrame]) -> list[float]:
