@@ -15,29 +15,22 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-
-def home():
-    """The folder of the repository, which is brought whole where the workflow is imported from an address."""
-    # not workflow.basedir, which is the importing workflow's folder where this one is imported with `module`
-    here = workflow.current_basedir
-    if not hasattr(here, "hosted_repo"):
-        return Path(str(here))
-    # Snakemake brings rules and scripts one by one, and the library not at all; its clone has everything.
-    repository = here.hosted_repo.repo
-    commit = repository.commit(here.ref).hexsha
-    found = Path(".snakemake", "netalike", commit).absolute()
-    if not found.exists():
-        found.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=found.parent) as temporary, tempfile.TemporaryFile() as file:
-            repository.archive(file, treeish=commit)
+# Not workflow.basedir, which is the importing workflow's folder where this one is imported with `module`.
+here = workflow.current_basedir
+HOME = Path(str(here))
+if hasattr(here, "hosted_repo"):
+    # Imported from an address: Snakemake brings rules and scripts one by one, and the library not at all. Its clone has
+    # everything, and is unpacked once for each commit.
+    commit = here.hosted_repo.repo.commit(here.ref).hexsha
+    HOME = Path(".snakemake", "netalike", commit).absolute()
+    if not HOME.exists():
+        HOME.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=HOME.parent) as temporary, tempfile.TemporaryFile() as file:
+            here.hosted_repo.repo.archive(file, treeish=commit)
             file.seek(0)
             with tarfile.open(fileobj=file) as archive:
                 archive.extractall(Path(temporary, "whole"), filter="data")
-            Path(temporary, "whole").rename(found)
-    return found
-
-
-HOME = home()
+            Path(temporary, "whole").rename(HOME)
 if not (HOME / "workflow" / "netalike").is_dir():
     raise WorkflowError(f"the library of this workflow is not in {HOME}: name the Snakefile of a clone in `module`.")
 

@@ -180,7 +180,10 @@ def comparison_figures(panel):
     """The figures of all measures: the script of each, the inputs that it shows, and what Snakemake's report calls it."""
     of = settings.panels[panel]
     left_out = set() if of.networks else {"self_similarity", "controls"}
-    left_out |= set() if of.networks and of.measures else {"measures_by_layer"}
+    # between networks of one family that differ in their seeds, which a panel may have none of
+    families = by_family(settings.panel_networks(panel)).values()
+    has_seeds = any(len(networks) > 1 for networks in families)
+    left_out |= set() if of.measures and has_seeds else {"measures_by_layer"}
     return {
         figure: {"script": figure, "words": words, "rows": rows}
         for figure, (words, rows) in PANEL_FIGURES.items()
