@@ -149,7 +149,7 @@ def test_a_paper_is_a_target(snakemake):
 def test_a_panel_without_two_networks_of_a_family_has_no_figure_of_seeds(snakemake):
     figure = "results/figures/comparison/digits/measures_by_layer.svg"
     assert snakemake("-n", figure).returncode == 0
-    done = snakemake("-n", "comparison", "--config", "panels={digits: {seeds: [0]}}")
+    done = snakemake("-n", "comparison", "--config", "panels={digits: {networks_per_family: 1}}")
     text = done.stdout + done.stderr
     assert done.returncode == 0, text[-2000:]
     assert "digits/network_maps.svg" in text
