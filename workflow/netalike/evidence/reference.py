@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -18,7 +19,7 @@ from netalike.progress import progress
 TABLES = ("claims", "pairs", "cost", "measurements")
 _CONFIGURATION = "configuration.json"
 # colours of a figure's palette and its size, from what shows most to what is smallest
-_STEPS = ((128, 1.0), (64, 1.0), (64, 0.75), (32, 0.6))
+_STEPS = ((128, 1.0), (64, 1.0), (64, 0.6), (32, 0.6))
 _MB = 1e6
 
 
@@ -112,7 +113,15 @@ def _smaller(figure: Path, colours: int, scale: float) -> Image.Image:
         size = (round(whole.width * scale), round(whole.height * scale))
         whole = whole.resize(size, Image.Resampling.LANCZOS)
     # dithered areas would compress badly, and look like data
-    return whole.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return whole.quantize(palette=_palette(whole, colours), dither=Image.Dither.NONE)
+
+
+def _palette(picture: Image.Image, colours: int) -> Image.Image:
+    """Choose colours among those that occur, a line's as well as an area's: hues are what tells marks apart."""
+    found = picture.getcolors(picture.width * picture.height) or []
+    counts, hues = np.array([count for count, _ in found]), np.array([hue for _, hue in found], np.uint8)
+    told = np.repeat(hues, np.log2(counts).astype(int) + 1, axis=0)
+    return Image.fromarray(told[None]).quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=1)
 
 
 def _size(folder: Path) -> float:
