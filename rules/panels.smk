@@ -161,7 +161,10 @@ def cka_figures(panel):
         return {}
     estimators = panel_estimators(panel)
     layers = {
-        f"layers_{estimator}": _figure("layers", "layer by layer, mean over seeds", estimator)
+        f"layers_{estimator}": {
+            **_figure("layers", "layer by layer, mean over seeds", estimator),
+            "wildcards": {"estimator": estimator},
+        }
         for estimator in estimators
     }
     explained = _figure("explained_by_inputs", "share explained by the inputs, by depth", "published")

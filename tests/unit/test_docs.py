@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from netalike import measures
@@ -219,3 +220,21 @@ def test_yaml_examples_of_the_readme_are_accepted():
     for block in blocks:
         loaded = load(parse(block), REPOSITORY)
         assert list(loaded.panels) in (["leaves"], ["digits", "mine"])
+
+
+def test_the_verdicts_of_the_readme_are_those_of_the_reference():
+    claims = pd.read_parquet(REPOSITORY / "results/reference/tables/claims.parquet", columns=["paper", "verdict"])
+    verdicts = ["reproduced", "contradicted", "inconclusive", "not testable at this scale"]
+    names = {
+        "Deconfounded CKA": "deconfounded_cka",
+        "Stitching": "stitching",
+        "Input similarity": "input_similarity",
+        "Shared response model": "shared_response",
+        "Inversion": "inversion",
+    }
+    text = README.read_text(encoding="utf-8")
+    for words, paper in {**names, f"all {len(claims)} claims": None}.items():
+        own = claims if paper is None else claims[claims["paper"] == paper]
+        counts = [int((own["verdict"] == verdict).sum()) for verdict in verdicts]
+        assert sum(counts) == len(own)
+        assert f"| {words} | {' | '.join(map(str, counts))} |" in text

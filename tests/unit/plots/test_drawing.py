@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
 
+from netalike.evidence import measurements
 from netalike.plots.drawing import Names, draw_figures, figure_jobs
+from netalike.plots.jobs import rows_of
 
 
 def job_of(folder, figures, inputs, **wildcards):
@@ -23,7 +26,7 @@ def job_of(folder, figures, inputs, **wildcards):
 
 def test_each_figure_gets_its_own_output_rows_and_script(tmp_path):
     figures = {
-        "layers_unbiased": {"script": "layers", "estimator": "unbiased", "rows": ["cka"]},
+        "layers_unbiased": {"script": "layers", "wildcards": {"estimator": "unbiased"}, "rows": ["cka"]},
         "controls": {"script": "controls", "rows": ["cka", "measures"]},
     }
     inputs = {"cka": "cka.parquet", "measures": ["a.parquet", "b.parquet"], "timings": ["t.csv"]}
@@ -55,6 +58,23 @@ def test_scripts_run_one_after_the_other_in_one_process(tmp_path):
     assert [first["script"], second["script"]] == ["a", "b"]
     assert first["study"] == second["study"] == "toy"
     assert first["pid"] == second["pid"]
+
+
+def test_rows_are_read_once_and_belong_to_the_caller(tmp_path, monkeypatch):
+    file = tmp_path / "m.parquet"
+    row = {"quantity": "cka", "estimator": "unbiased", "value": 0.5, "status": "ok"}
+    measurements.write([row], file, paper="stitching", experiment="layers_a", dataset="digits", seed=0)
+    reads = []
+    monkeypatch.setattr(measurements, "read", lambda files, read=measurements.read: reads.append(files) or read(files))
+    (job,) = figure_jobs(job_of(tmp_path, {"ood": {"script": "ood"}}, {"measurements": str(file)}, study="a"))
+    rows = rows_of(job)
+    rows["value"] = 0.0
+    assert rows_of(job)["value"].tolist() == [0.5]
+    assert len(reads) == 1
+    measurements.write([{**row, "value": 0.25}], file, paper="stitching", experiment="layers_a", dataset="d", seed=0)
+    os.utime(file, ns=(1, 1))
+    assert rows_of(job)["value"].tolist() == [0.25]
+    assert len(reads) == 2
 
 
 def test_a_name_that_is_not_there_is_an_error_that_names_the_others():

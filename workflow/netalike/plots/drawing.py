@@ -54,7 +54,7 @@ def figure_jobs(job: Any) -> Iterator[Any]:
     ----------
     job : object
         ``snakemake``. Its parameter ``figures`` has, by name of the output, the ``script`` of each figure, and
-        optionally the inputs whose ``rows`` it shows (``measurements`` when left out) and its ``estimator``.
+        optionally the inputs whose ``rows`` it shows (``measurements`` when left out) and ``wildcards`` of its own.
 
     Yields
     ------
@@ -64,11 +64,10 @@ def figure_jobs(job: Any) -> Iterator[Any]:
     for name, known in job.params.figures.items():
         inputs = Names(job.input.items())
         inputs["measurements"] = [file for part in known.get("rows", ["measurements"]) for file in _files(inputs[part])]
-        own = {"estimator": known["estimator"]} if known["script"] == "layers" else {}
         yield SimpleNamespace(
             input=inputs,
             output=Names(figure=job.output[name]),
-            wildcards=Names(job.wildcards.items(), **own),
+            wildcards=Names(job.wildcards.items(), **known.get("wildcards", {})),
             params=Names(job.params.items(), figure=known["script"]),
             rule=job.rule,
             log=job.log,

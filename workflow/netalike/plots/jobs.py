@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,17 @@ def rows_of(job: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame
+        The caller's own; files are read once where several figures of one process show them.
     """
     found = job.input.measurements
-    return measurements.read(found if isinstance(found, str) else list(found))
+    files = [Path(file) for file in ([found] if isinstance(found, str) else found)]
+    # with their times, so that files that were made anew are read anew
+    return _read(tuple((file, file.stat().st_mtime_ns if file.exists() else 0) for file in files)).copy()
+
+
+@lru_cache(maxsize=1)
+def _read(files: tuple[tuple[Path, int], ...]) -> pd.DataFrame:
+    return measurements.read([file for file, _ in files])
 
 
 def arrays_of(job: Any) -> dict[str, NDArray[Any]]:
