@@ -12,6 +12,8 @@ from netalike.errors import NetalikeError, UnknownNameError
 from netalike.evidence import measurements
 from netalike.experiments import stitching, stitching_sweeps
 from netalike.stitching.settings import Settings
+from netalike.stitching.splitting import split
+from netalike.stitching.training import train_stitch
 
 LAYERS = ["relu1", "fc1"]  # a map and a vector
 STEPS = 3 * (128 // 32)
@@ -95,7 +97,7 @@ def test_every_layer_and_method_has_its_rows(layers):
 
 def test_numbers_are_those_of_the_stitched_networks(layers, front, end, job):
     seam = next(iter(stitching.seams(front, end)))
-    layer = stitching.Stitcher(seam, job).direct("least_squares")
+    layer = stitching.Stitcher.of_seams([seam], job)[0].direct("least_squares")
     images = job.test_set.inputs()
     with torch.no_grad():
         stitched = seam.end.tail(layer(seam.front.head(images))).argmax(1)
@@ -235,7 +237,7 @@ def test_a_penalty_has_its_effect(sweeps):
 
 def test_least_squares_under_a_mask_is_a_regression_on_one_channel(front, end, job):
     seam = next(iter(stitching.seams(front, end)))
-    stitcher = stitching.Stitcher(seam, job)
+    [stitcher] = stitching.Stitcher.of_seams([seam], job)
     mask = torch.eye(6)[[2, 0, 0, 5, 1, 3]]
     weight, bias = stitching_sweeps.masked_least_squares(stitcher, mask)
     with torch.no_grad():
@@ -252,10 +254,45 @@ def test_least_squares_under_a_mask_is_a_regression_on_one_channel(front, end, j
 
 def test_least_squares_under_a_mask_of_a_dead_channel_is_the_mean(front, end, job):
     seam = next(iter(stitching.seams(front, end)))
-    stitcher = stitching.Stitcher(seam, job)
+    [stitcher] = stitching.Stitcher.of_seams([seam], job)
     stitcher.equations._moments.xx[0, :] = stitcher.equations._moments.xx[:, 0] = 0
     mask = torch.zeros(6, 6)
     mask[:, 0] = 1
     weight, bias = stitching_sweeps.masked_least_squares(stitcher, mask)
     assert (weight == 0).all()
     assert torch.allclose(bias, stitcher.equations._moments.y_mean)
+
+
+# ---- what is shared -------------------------------------------------------------------------------------------------
+
+
+def test_trainings_at_one_place_share_a_recording_and_come_out_as_without(front, end, job):
+    seam = next(iter(stitching.seams(front, end)))
+    [stitcher] = stitching.Stitcher.of_seams([seam], job)
+    for changes in ({}, {"target": "soft_2"}, {"cka_reg": -1.0}, {"target": "soft_1"}):
+        shared, _ = stitcher.trained(stitcher.direct("least_squares"), **changes)
+        alone = stitcher.direct("least_squares")
+        settings = job.settings.model_copy(update={"seed": job.settings.seed + job.seed, **changes})
+        glance = job.test_set.take(slice(8))
+        train_stitch(seam.front, seam.end, alone, job.train_set, glance, settings, progress=False)
+        for one, other in zip(shared.snapshot(), alone.snapshot(), strict=True):
+            assert torch.equal(one, other), changes
+    stitcher.forget()
+    assert stitcher._recording is None
+
+
+def test_batch_norm_is_folded_and_the_stitched_networks_are_the_same(job):
+    nets = [networks.build("tiny10", 1, 10, seed).eval() for seed in (0, 1)]
+    with torch.no_grad():
+        for norm in (module for net in nets for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+            norm.running_mean.uniform_(-0.5, 0.5)
+            norm.running_var.uniform_(0.5, 2)
+    members = [Member(f"tiny10-s{i}", net, ["bn2", "bn5"]) for i, net in enumerate(nets)]
+    found = list(stitching.seams(*members))
+    inputs = job.test_set.inputs(0, 16)
+    for seam in found:
+        for own, net in ((seam.front, nets[0]), (seam.end, nets[1])):
+            assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in own.model.modules())
+            whole = split(net, own.layer)
+            torch.testing.assert_close(own.head(inputs), whole.head(inputs), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(own.tail(own.head(inputs)), net(inputs), rtol=1e-4, atol=1e-5)

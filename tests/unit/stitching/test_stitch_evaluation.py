@@ -10,8 +10,8 @@ from torch import nn
 
 from netalike import data, measures, networks
 from netalike.errors import NetalikeError, ShapeError
-from netalike.stitching.evaluation import Report, evaluate_stitch, hits
-from netalike.stitching.least_squares import fit
+from netalike.stitching.evaluation import Report, evaluate_stitch, evaluate_stitches, hits
+from netalike.stitching.least_squares import fit, fit_all
 from netalike.stitching.splitting import split
 from netalike.stitching.transform import StitchingLayer, initial
 
@@ -242,3 +242,37 @@ def test_nothing_to_evaluate_is_refused(pair, images):
         evaluate_stitch(*pair, layers(), images, batch_size=0)
     with pytest.raises(ShapeError, match=r"the end layer has \(5, 7, 7\)"):
         evaluate_stitch(*pair, layers(), images, before=layers(outputs=4))
+
+
+# ---- several layers in one run --------------------------------------------------------------------------------------
+
+
+def test_stitches_at_several_layers_are_judged_as_one_by_one(images):
+    nets = [network(seed) for seed in (0, 1)]
+    cuts = [tuple(split(net, layer) for net in nets) for layer in ("0", "1", "2")]
+    stitches = [dict(zip(("after", "other"), layers(2), strict=True)) for _ in cuts]
+    found = evaluate_stitches(cuts, stitches, images, batch_size=30, cka_images=50)
+    for cut, named, report in zip(cuts, stitches, found, strict=True):
+        alone = evaluate_stitch(
+            *cut, named["after"], images, others={"other": named["other"]}, batch_size=30, cka_images=50
+        )
+        assert report == alone
+        assert report.cka_images == 50
+
+
+def test_least_squares_at_several_layers_are_those_of_one_by_one(images):
+    nets = [network(seed) for seed in (0, 1)]
+    cuts = [tuple(split(net, layer) for net in nets) for layer in ("0", "1", "2")]
+    for cut, equations in zip(cuts, fit_all(cuts, images, batch_size=40), strict=True):
+        for one, other in zip(equations.affine(), fit(*cut, images, batch_size=40).affine(), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_a_run_for_several_layers_needs_images_and_layers_that_fit(images):
+    nets = [network(seed) for seed in (0, 1)]
+    cut = tuple(split(net, "1") for net in nets)
+    with pytest.raises(NetalikeError, match="images and a batch size from 1, got 90 and 0"):
+        fit_all([cut], images, batch_size=0)
+    other = split(nets[1], "4")
+    with pytest.raises(ShapeError, match=r"\(5, 7, 7\).*\(10,\)"):
+        fit_all([(cut[0], other)], images)

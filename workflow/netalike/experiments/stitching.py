@@ -18,12 +18,13 @@ from netalike.errors import NetalikeError, unknown_name
 from netalike.evidence.measurements import OK, condition
 from netalike.experiments.equal_depth import depth_of
 from netalike.measures.panel import UNTRAINED
-from netalike.stitching.evaluation import Report, evaluate_stitch
-from netalike.stitching.least_squares import NormalEquations, fit
+from netalike.networks.folding import folded
+from netalike.stitching.evaluation import Report, evaluate_stitches
+from netalike.stitching.least_squares import NormalEquations, fit_all
 from netalike.stitching.masks import semi_match
 from netalike.stitching.settings import Settings
 from netalike.stitching.splitting import Split, split
-from netalike.stitching.training import History, train_stitch
+from netalike.stitching.training import History, Recording, record_pair, train_stitch, wanted_parts
 from netalike.stitching.transform import StitchingLayer, initial
 
 METHODS = ("identity", "least_squares", "procrustes", "task_loss", "task_loss_random")
@@ -105,7 +106,11 @@ class PermutedTwin(Split):
 
     def head(self, images: Tensor) -> Tensor:
         """Return the layer's output with its channels reordered; see `Split.head`."""
-        return super().head(images)[:, self.order.to(images.device)]
+        return self.of_layer(super().head(images))
+
+    def of_layer(self, output: Tensor) -> Tensor:
+        """Reorder the channels; see `Split.of_layer`."""
+        return output[:, self.order.to(output.device)]
 
     def tail(self, activation: Tensor) -> Tensor:
         """Put the channels back, and run what comes after the layer; see `Split.tail`."""
@@ -149,19 +154,28 @@ class Seam:
 
 
 class Stitcher:
-    """Finds the stitching layers of one seam; both networks are recorded once for all that least squares gives.
+    """Finds the stitching layers of one seam; the two networks run once for all that least squares gives.
 
     Parameters
     ----------
     seam : Seam
     job : Job
+    equations : NormalEquations
+        Of the training images.
     """
 
-    def __init__(self, seam: Seam, job: Job) -> None:
-        self.seam, self.job = seam, job
+    def __init__(self, seam: Seam, job: Job, equations: NormalEquations) -> None:
+        self.seam, self.job, self.equations = seam, job, equations
         example = job.train_set.inputs(0, 1).to(job.device)
         self._kind = "map" if len(seam.end.shape(example)) == 3 else "vector"
-        self.equations: NormalEquations = fit(seam.front, seam.end, job.train_set, device=job.device)
+        self._recording: tuple[frozenset[str], Recording | None] | None = None
+
+    @classmethod
+    def of_seams(cls, seams: Sequence[Seam], job: Job) -> list[Stitcher]:
+        """Make those of several seams of the same two networks, each of which runs once for all of them."""
+        cuts = [(seam.front, seam.end) for seam in seams]
+        found = fit_all(cuts, job.train_set, device=job.device)
+        return [cls(seam, job, equations) for seam, equations in zip(seams, found, strict=True)]
 
     @property
     def channels(self) -> tuple[int, int]:
@@ -186,8 +200,23 @@ class Stitcher:
         settings = job.settings.model_copy(update={"seed": job.settings.seed + job.seed, **changes})
         glance = job.test_set.take(slice(_GLANCE))
         front, end = self.seam.front, self.seam.end
-        history = train_stitch(front, end, layer, job.train_set, glance, settings, job.device, progress=False)
+        recorded = self._recorded(wanted_parts(settings)) if not settings.augment else None
+        history = train_stitch(
+            front, end, layer, job.train_set, glance, settings, job.device, progress=False, recorded=recorded
+        )
         return layer, history
+
+    def _recorded(self, parts: frozenset[str]) -> Recording | None:
+        """What the frozen networks make of the training images: the same for all trainings of this seam."""
+        if self._recording is None or not parts <= self._recording[0]:
+            known = parts | (self._recording[0] if self._recording else frozenset())
+            found = record_pair(self.seam.front, self.seam.end, self.job.train_set, known, self.job.device)
+            self._recording = known, found
+        return self._recording[1]
+
+    def forget(self) -> None:
+        """Give back the memory that trainings shared."""
+        self._recording = None
 
     def by_method(self, method: str) -> StitchingLayer:
         """Return the stitching layer that a method of `METHODS` finds."""
@@ -201,23 +230,27 @@ class Stitcher:
 
     def evaluate(self, layers: Mapping[str, StitchingLayer], with_cka: bool = True) -> Report:
         """Measure stitching layers in one pass over the test images; the first is called "after" in the report."""
-        first, *others = layers.values()
-        named = zip(list(layers)[1:], others, strict=True)
-        cka_images = min(self.job.cka_images, len(self.job.test_set)) if with_cka else 0
-        return evaluate_stitch(
-            self.seam.front,
-            self.seam.end,
-            first,
-            self.job.test_set,
-            others={f"stitch {name}": layer for name, layer in named},
-            batch_size=self.job.batch_size,
-            device=self.job.device,
-            cka_images=cka_images,
-        )
+        return evaluate_all([self], [layers], with_cka)[0]
 
 
-def names_in(report: Report, layers: Sequence[str]) -> dict[str, str]:
-    """Return what `Stitcher.evaluate` called each stitching layer in its report."""
+def evaluate_all(
+    stitchers: Sequence[Stitcher], layers: Sequence[Mapping[str, StitchingLayer]], with_cka: bool = True
+) -> list[Report]:
+    """Measure stitching layers at several seams of the same two networks, as `Stitcher.evaluate`, in one pass."""
+    job = stitchers[0].job
+    named = [dict(zip(names_in(list(found)).values(), found.values(), strict=True)) for found in layers]
+    return evaluate_stitches(
+        [(stitcher.seam.front, stitcher.seam.end) for stitcher in stitchers],
+        named,
+        job.test_set,
+        batch_size=job.batch_size,
+        device=job.device,
+        cka_images=min(job.cka_images, len(job.test_set)) if with_cka else 0,
+    )
+
+
+def names_in(layers: Sequence[str]) -> dict[str, str]:
+    """Return what `Stitcher.evaluate` calls each stitching layer in its report."""
     return {name: f"stitch {name}" if i else "after" for i, name in enumerate(layers)}
 
 
@@ -299,15 +332,21 @@ def _error_rows(stitcher: Stitcher, layers: Mapping[str, StitchingLayer], factor
         yield stitcher.seam.row(**told, n_samples=len(stitcher.job.train_set), factors=own)
 
 
-def _method_rows(stitcher: Stitcher, methods: Sequence[str], with_cka: bool) -> tuple[list[Row], Report]:
-    job, steps = stitcher.job, {"steps": stitcher.job.steps}
-    layers = {method: stitcher.by_method(method) for method in methods}
-    report = stitcher.evaluate(layers, with_cka)
-    rows = list(_error_rows(stitcher, layers, steps))
-    for method, name in names_in(report, methods).items():
-        factors = steps if method in _TRAINED else {}
-        rows += score_rows(stitcher.seam, report, name, method, len(job.test_set), **factors)
-    return rows, report
+def _method_rows(
+    stitchers: Sequence[Stitcher], methods: Sequence[str], with_cka: bool
+) -> Iterator[tuple[Stitcher, list[Row], Report]]:
+    """Stitch by every method, and judge all stitches in one pass; yields the rows and the report of each stitcher."""
+    layers: list[dict[str, StitchingLayer]] = []
+    for stitcher in stitchers:
+        layers.append({method: stitcher.by_method(method) for method in methods})
+        stitcher.forget()
+    for stitcher, found, report in zip(stitchers, layers, evaluate_all(stitchers, layers, with_cka), strict=True):
+        job, steps = stitcher.job, {"steps": stitcher.job.steps}
+        rows = list(_error_rows(stitcher, found, steps))
+        for method, name in names_in(methods).items():
+            factors = steps if method in _TRAINED else {}
+            rows += score_rows(stitcher.seam, report, name, method, len(job.test_set), **factors)
+        yield stitcher, rows, report
 
 
 # ---- studies of layers -----------------------------------------------------------------------------------------------
@@ -315,6 +354,8 @@ def _method_rows(stitcher: Stitcher, methods: Sequence[str], with_cka: bool) -> 
 
 def seams(front: Member, end: Member, pair: str = "same_family") -> Iterator[Seam]:
     """Yield the places at which two networks of one family are joined, from the input to the output.
+
+    The networks are frozen, so that their batch norm is folded into the convolutions: `networks.folding.folded`.
 
     Raises
     ------
@@ -326,9 +367,10 @@ def seams(front: Member, end: Member, pair: str = "same_family") -> Iterator[Sea
             f"{front.name} has the layers {', '.join(front.layers)} and {end.name} {', '.join(end.layers)}: choose the "
             "same layers of both."
         )
+    models = [folded(member.model, keep=end.layers) for member in (front, end)]
     for i, layer in enumerate(end.layers):
-        depth = depth_of(i, len(end.layers))
-        yield Seam(front.name, end.name, split(front.model, layer), split(end.model, layer), pair, depth)
+        first, second = (split(model, layer) for model in models)
+        yield Seam(front.name, end.name, first, second, pair, depth_of(i, len(end.layers)))
 
 
 def layer_rows(front: Member, end: Member, methods: Sequence[str], job: Job, experiment: str) -> list[Row]:
@@ -356,9 +398,9 @@ def layer_rows(front: Member, end: Member, methods: Sequence[str], job: Job, exp
     """
     rows: list[Row] = []
     invariants: list[Row] = []
-    for seam in seams(front, end):
-        stitcher = Stitcher(seam, job)
-        found, report = _method_rows(stitcher, methods, with_cka=True)
+    stitchers = Stitcher.of_seams(list(seams(front, end)), job)
+    for stitcher, found, report in _method_rows(stitchers, methods, with_cka=True):
+        seam = stitcher.seam
         rows += found
         if seam.end.layer == end.layers[0]:
             rows += _front_rows(seam, report, len(job.test_set))
@@ -440,10 +482,9 @@ def control_rows(control: str, end: Member, job: Job, experiment: str, untrained
         few = slice(_EXACT_ON)
         job = replace(job, train_set=job.train_set.take(few), test_set=job.test_set.take(few))
     rows: list[Row] = []
-    for seam in seams(front, end, control):
-        turned = _turned(seam, job) if control == "permuted_twin" else seam
-        stitcher = Stitcher(turned, job)
-        found, _ = _method_rows(stitcher, _CONTROL_METHODS[control], with_cka=control == "untrained")
+    places = [_turned(each, job) if control == "permuted_twin" else each for each in seams(front, end, control)]
+    stitchers = Stitcher.of_seams(places, job)
+    for stitcher, found, _ in _method_rows(stitchers, _CONTROL_METHODS[control], with_cka=control == "untrained"):
         rows += ({**row, "experiment": f"layers_{experiment}"} for row in found)
         invariants = _control_invariants(stitcher, control, found)
         rows += ({**row, "experiment": f"invariants_{experiment}"} for row in invariants)

@@ -66,8 +66,9 @@ def sweep_rows(front: Member, end: Member, sweeps: Mapping[str, Sequence[Any]], 
         along its training, by `step`, from least squares at 0.
     """
     rows: list[Row] = []
-    for seam in seams(front, end):
-        rows += _seam_rows(Stitcher(seam, job), sweeps, experiment)
+    for stitcher in Stitcher.of_seams(list(seams(front, end)), job):
+        rows += _seam_rows(stitcher, sweeps, experiment)
+        stitcher.forget()
     return rows
 
 
@@ -179,7 +180,7 @@ def _variant_rows(stitcher: Stitcher, variants: Sequence[_Variant], with_cka: bo
     n = len(stitcher.job.test_set)
     layers = {str(i): variant.layer for i, variant in enumerate(variants)}
     report = stitcher.evaluate(layers, with_cka)
-    names = list(names_in(report, list(layers)).values())
+    names = list(names_in(list(layers)).values())
     for variant, name in zip(variants, names, strict=True):
         for row in score_rows(stitcher.seam, report, name, variant.estimator, n, **variant.factors):
             yield {**row, "experiment": variant.experiment, "step": variant.step}

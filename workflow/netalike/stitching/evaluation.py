@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,7 @@ from netalike.measures.gram import centred_gram
 from netalike.measures.hsic import MIN_UNBIASED_SAMPLES
 from netalike.measures.streaming import PairwiseCKA
 from netalike.networks.evaluation import check_logits
+from netalike.stitching.splitting import whole
 from netalike.stitching.targets import soft_cross_entropy
 from netalike.stitching.training import Batch, Pair, check_layer, frozen
 
@@ -200,27 +201,99 @@ def evaluate_stitch(
     n * classes, here by n.
     """
     layers = _named(layer, before, least_squares, others)
+    (report,) = _evaluate([(front, end)], [layers], test_set, batch_size, torch.device(device), resize, cka_images)
+    return report
+
+
+def evaluate_stitches(
+    cuts: Sequence[tuple[Split, Split]],
+    layers: Sequence[Mapping[str, StitchingLayer]],
+    test_set: ImageSet,
+    batch_size: int = 500,
+    device: str | torch.device = "cpu",
+    cka_images: int = CKA_IMAGES,
+) -> list[Report]:
+    """Measure stitches of two networks at several layers, in one run of each network.
+
+    Parameters
+    ----------
+    cuts : sequence of (Split, Split)
+        Front and end of each stitch; all of the same two networks.
+    layers : sequence of mapping of str to StitchingLayer
+        The stitching layers of each cut, by their names in the report; the first is best called "after".
+    test_set, batch_size, device, cka_images
+        As in `evaluate_stitch`.
+
+    Returns
+    -------
+    list of Report
+        Of each cut, as `evaluate_stitch` gives it.
+
+    Raises
+    ------
+    NetalikeError, ShapeError
+        As `evaluate_stitch`.
+    """
+    return _evaluate(cuts, layers, test_set, batch_size, torch.device(device), False, cka_images)
+
+
+def _evaluate(
+    cuts: Sequence[tuple[Split, Split]],
+    layers: Sequence[Mapping[str, StitchingLayer]],
+    test_set: ImageSet,
+    batch_size: int,
+    device: torch.device,
+    resize: bool,
+    cka_images: int,
+) -> list[Report]:
     if len(test_set) == 0 or batch_size < 1:
         raise NetalikeError(
             f"nothing to evaluate: {test_set.name} ({test_set.split}) has {len(test_set)} images, in batches of "
             f"{batch_size}; both have to be at least 1."
         )
-    device = torch.device(device)
-    for stitching_layer in layers.values():
+    for stitching_layer in (layer for named in layers for layer in named.values()):
         stitching_layer.to(device)
     size = _even(len(test_set), batch_size)
-    counts, likeness = _Counts(), _Likenesses(["direct", *layers])
-    with frozen(front, end, device) as layouts, torch.no_grad():
-        pair = Pair(front, end, _WANTED, device, layouts, resize)
-        for start, batch in _looked_at(pair, layers, test_set, size):
-            few = max(0, cka_images - start)
-            outputs = {"direct": batch.front}
-            logits = {"front": cast(Tensor, batch.front_logits), "end": cast(Tensor, batch.end_logits)}
-            for name, stitching_layer in layers.items():
-                outputs[name], logits[name] = pair.stitched(stitching_layer, batch)
-            counts.update(logits, batch.labels)
-            likeness.update(cast(Tensor, batch.end)[:few], {name: output[:few] for name, output in outputs.items()})
-    return Report(counts.scores(), counts.hits(), likeness.result(), counts.n, min(cka_images, counts.n), size)
+    fronts, ends = zip(*cuts, strict=True)
+    with frozen(fronts[0], ends[0], device) as layouts, torch.no_grad(), whole(fronts) as front, whole(ends) as end:
+        pairs = [Pair(*cut, _WANTED, device, layouts, resize) for cut in cuts]
+        judged = [_Judged(pair, named, cka_images) for pair, named in zip(pairs, layers, strict=True)]
+        for inputs, labels in data.batches(test_set, size):
+            xs, first = front(inputs.to(device, memory_format=layouts[0]))
+            ys, second = end(inputs.to(device, memory_format=layouts[1]))
+            for each, x, y in zip(judged, xs, ys, strict=True):
+                each.update(each.pair.batch(x, y, labels, first, second), test_set.labels)
+    return [each.report(size) for each in judged]
+
+
+class _Judged:
+    """What the batches so far say about the stitches at one place."""
+
+    def __init__(self, pair: Pair, layers: Mapping[str, StitchingLayer], cka_images: int) -> None:
+        self.pair, self._layers, self._cka_images = pair, layers, cka_images
+        self._counts, self._likeness = _Counts(), _Likenesses(["direct", *layers])
+
+    def update(self, batch: Batch, labels: Tensor) -> None:
+        if self._counts.n == 0:
+            self._check(batch, labels)
+        few = max(0, self._cka_images - self._counts.n)
+        outputs = {"direct": batch.front}
+        logits = {"front": cast(Tensor, batch.front_logits), "end": cast(Tensor, batch.end_logits)}
+        for name, stitching_layer in self._layers.items():
+            outputs[name], logits[name] = self.pair.stitched(stitching_layer, batch)
+        self._counts.update(logits, batch.labels)
+        self._likeness.update(cast(Tensor, batch.end)[:few], {name: output[:few] for name, output in outputs.items()})
+
+    def report(self, size: int) -> Report:
+        counts = self._counts
+        few = min(self._cka_images, counts.n)
+        return Report(counts.scores(), counts.hits(), self._likeness.result(), counts.n, few, size)
+
+    def _check(self, batch: Batch, labels: Tensor) -> None:
+        for layer in self._layers.values():
+            check_layer(layer, batch)
+        for logits in (batch.front_logits, batch.end_logits):
+            check_logits(cast(Tensor, logits), labels)
 
 
 def _named(
@@ -239,19 +312,6 @@ def _named(
 def _even(n: int, batch_size: int) -> int:
     # A short last batch would weigh as much as the others in the mean over batches, with a larger bias.
     return math.ceil(n / math.ceil(n / batch_size))
-
-
-def _looked_at(
-    pair: Pair, layers: Mapping[str, StitchingLayer], images: ImageSet, size: int
-) -> Iterator[tuple[int, Batch]]:
-    for number, (inputs, labels) in enumerate(data.batches(images, size)):
-        batch = pair.look(inputs, labels)
-        if number == 0:
-            for layer in layers.values():
-                check_layer(layer, batch)
-            for logits in (batch.front_logits, batch.end_logits):
-                check_logits(cast(Tensor, logits), images.labels)
-        yield number * size, batch
 
 
 class _Counts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from netalike.errors import NetalikeError, ShapeError
-from netalike.networks.running import fast_layout
-from netalike.stitching.splitting import Split, check_shapes, resized
+from netalike.networks.running import eval_mode, fast_layout
+from netalike.stitching.splitting import Split, check_shapes, resized, whole
 
 if TYPE_CHECKING:
     from netalike.data import ImageSet
@@ -345,6 +345,48 @@ def fit(
             # Not kept in names: the batch before would stay in memory while the next one is computed.
             equations.update(*_activations(parts, inputs.to(device), resize, flatten))
     return equations
+
+
+def fit_all(
+    cuts: Sequence[tuple[Split, Split]], images: ImageSet, batch_size: int = 500, device: str | torch.device = "cpu"
+) -> list[NormalEquations]:
+    """Accumulate the normal equations of two networks at several layers, in one run of each network.
+
+    Parameters
+    ----------
+    cuts : sequence of (Split, Split)
+        From whose layer, and to whose; all of the same two networks.
+    images : ImageSet
+    batch_size : int
+    device : str or torch.device
+
+    Returns
+    -------
+    list of NormalEquations
+        Of each cut, as `fit` gives them.
+
+    Raises
+    ------
+    ShapeError
+        If two layers do not fit (see `check_shapes`).
+    """
+    if batch_size < 1 or len(images) == 0:
+        raise NetalikeError(f"least squares needs images and a batch size from 1, got {len(images)} and {batch_size}.")
+    device = torch.device(device)
+    found = [NormalEquations() for _ in cuts]
+    fronts, ends = zip(*cuts, strict=True)
+    with ExitStack() as stack, torch.no_grad():
+        runs = []
+        for splits in (fronts, ends):
+            model = splits[0].model.to(device)
+            stack.enter_context(eval_mode(model))
+            runs.append((stack.enter_context(fast_layout(model, device)), stack.enter_context(whole(splits))))
+        for inputs in _inputs(images, batch_size, None):
+            (xs, _), (ys, _) = (run(inputs.to(device, memory_format=layout)) for layout, run in runs)
+            for equations, x, y in zip(found, xs, ys, strict=True):
+                check_shapes(tuple(x.shape[1:]), tuple(y.shape[1:]), resize=False)
+                equations.update(x, y)
+    return found
 
 
 def _activations(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,10 @@ class Split:
         """
         if isinstance(self.model, Network):
             self.model.check_input(images)
-        activation = self._run(self._before, images)
+        return self.checked(self._run(self._before, images), images)
+
+    def checked(self, activation: object, images: Tensor) -> Tensor:
+        """Return what the layer returned for some images, or raise the error that `head` names."""
         if not isinstance(activation, Tensor) or activation.shape[:1] != images.shape[:1]:
             got = tuple(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
             raise NetalikeError(
@@ -70,6 +73,10 @@ class Split:
                 "tensor with a row per image: choose a layer inside it, or one before or after it."
             )
         return activation
+
+    def of_layer(self, output: Tensor) -> Tensor:
+        """Return what `head` would, from what the layer's module returned in a run of the whole network."""
+        return output
 
     def tail(self, activation: Tensor) -> Tensor:
         """Run what comes after the layer, and nothing before it.
@@ -145,6 +152,41 @@ def split(model: nn.Module, layer: str) -> Split:
     except _NoSplitError as error:
         advice = _advice(model, layer)
         raise NetalikeError(f"{_title(model)} cannot be split at layer {layer!r}: {error}. {advice}") from error
+
+
+@contextlib.contextmanager
+def whole(splits: Sequence[Split]) -> Iterator[Callable[[Tensor], tuple[list[Tensor], Tensor]]]:
+    """Run a network once for several of its splits.
+
+    Parameters
+    ----------
+    splits : sequence of Split
+        Of one network, in eval mode.
+
+    Yields
+    ------
+    callable
+        From images (n, channels, height, width) to what the head of each split returns, and the logits (n, classes):
+        bit for bit what heads and tails give one by one.
+    """
+    model, kept = splits[0].model, dict[str, Any]()
+
+    def keep(layer: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            # a network from outside may work in place on what a layer returned
+            own = isinstance(model, Network) or not isinstance(output, Tensor)
+            kept[layer] = output if own else output.clone()
+
+        return hook
+
+    def run(images: Tensor) -> tuple[list[Tensor], Tensor]:
+        logits: Tensor = model(images)
+        return [each.of_layer(each.checked(kept[each.layer], images)) for each in splits], logits
+
+    with contextlib.ExitStack() as stack:
+        for layer in dict.fromkeys(each.layer for each in splits):
+            stack.callback(model.get_submodule(layer).register_forward_hook(keep(layer)).remove)
+        yield run
 
 
 def check_shapes(front: tuple[int, ...], end: tuple[int, ...], resize: bool, flatten: bool = False) -> None:

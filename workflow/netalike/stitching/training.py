@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -152,6 +152,11 @@ class Pair:
             end_logits=self.end.tail(own) if own is not None and "end_logits" in self.wanted else None,
         )
 
+    def batch(self, front: Tensor, end: Tensor, labels: Tensor, front_logits: Tensor, end_logits: Tensor) -> Batch:
+        """Make a batch of what both networks gave at these layers when they ran whole; all parts, on the device."""
+        fitting = resized(front, tuple(end.shape[1:])) if self.resize else front
+        return Batch(labels.to(self.device), fitting, end, front_logits, end_logits)
+
     def stitched(self, layer: StitchingLayer, batch: Batch) -> tuple[Tensor, Tensor]:
         """Run the stitching layer and the end network behind it; gradients flow back to the stitching layer alone.
 
@@ -185,6 +190,10 @@ class Recording:
         """Return the images at some positions of the set as one batch on the device."""
         parts = {name: _channels_second(values[rows]).to(self._device) for name, values in self._kept.items()}
         return Batch(labels=self._labels[rows].to(self._device), **parts)
+
+    def only(self, parts: Collection[str]) -> Recording:
+        """Return the same recording of some of its parts; nothing is copied."""
+        return Recording({name: self._kept[name] for name in parts}, self._labels, self._device)
 
     @property
     def bytes(self) -> int:
@@ -321,6 +330,7 @@ def train_stitch(
     resize: bool = False,
     memory_gb: float = MEMORY_GB,
     keep_checkpoint: bool = True,
+    recorded: Recording | None = None,
 ) -> History:
     """Train a stitching layer in place, between two networks that stay as they are.
 
@@ -346,6 +356,9 @@ def train_stitch(
         images; the training images without augmentation) and fits into this many 10^9 bytes; else anew each epoch.
     keep_checkpoint : bool
         False removes the checkpoint after the last epoch.
+    recorded : Recording, optional
+        Of the training images, from `record_pair`, with all parts that the settings need: several trainings at one
+        place then share it. The images must not be augmented.
 
     Returns
     -------
@@ -374,7 +387,7 @@ def train_stitch(
     with frozen(front, end, device) as layouts, plain.reproducible(device):
         pair = Pair(front, end, wanted_parts(settings), device, layouts, resize)
         _check_fit(pair, layer, train_set, settings)
-        run = _prepare(pair, layer, train_set, test_set, settings, memory_gb * 1e9)
+        run = _prepare(pair, layer, train_set, test_set, settings, memory_gb * 1e9, recorded)
         history = _resumable(run, checkpoint, progress)
     if checkpoint is not None and not keep_checkpoint:
         checkpoint.unlink(missing_ok=True)
@@ -382,14 +395,57 @@ def train_stitch(
     return history
 
 
+def record_pair(
+    front: Split,
+    end: Split,
+    images: ImageSet,
+    parts: Collection[str] = (),
+    device: str | torch.device = "cpu",
+    memory_gb: float = MEMORY_GB,
+    batch_size: int = _TEST_BATCH,
+) -> Recording | None:
+    """Compute once what two networks make of images at a place, for several trainings there.
+
+    Parameters
+    ----------
+    front, end : Split
+    images : ImageSet
+        n images, under the test transform.
+    parts : collection of str
+        Beside what the stitching layer is given: of "end", "front_logits", "end_logits"; see `wanted_parts`.
+    device : str or torch.device
+    memory_gb : float
+    batch_size : int
+        Only speed depends on it.
+
+    Returns
+    -------
+    Recording or None
+        None if it would take more than so many 10^9 bytes.
+    """
+    device = torch.device(device)
+    with frozen(front, end, device) as layouts, plain.reproducible(device):
+        pair = Pair(front, end, frozenset(parts), device, layouts)
+        return record(pair, images, memory_gb * 1e9, batch_size)
+
+
 def _prepare(
-    pair: Pair, layer: StitchingLayer, train_set: ImageSet, test_set: ImageSet, settings: Settings, limit: float
+    pair: Pair,
+    layer: StitchingLayer,
+    train_set: ImageSet,
+    test_set: ImageSet,
+    settings: Settings,
+    limit: float,
+    recorded: Recording | None,
 ) -> _Run:
     optimizer = plain.make_optimizer(layer, settings)
     if len(test_set) == 0:
         raise NetalikeError(f"{test_set.name} ({test_set.split}) has no images to evaluate on.")
     changing = settings.augment and train_set.spec.augmentation != "none"
-    trained = None if changing else record(pair, train_set, limit, settings.batch_size)
+    if recorded is not None and not changing:
+        trained: Recording | None = recorded.only({"front", *pair.wanted})
+    else:
+        trained = None if changing else record(pair, train_set, limit, settings.batch_size)
     # The CKA regulariser is of training batches.
     test_pair = Pair(pair.front, pair.end, pair.wanted - {"end"}, pair.device, pair.layouts, pair.resize)
     left = limit - (trained.bytes if trained is not None else 0)
