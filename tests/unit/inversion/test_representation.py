@@ -6,8 +6,9 @@ from torch import nn
 
 from netalike import inversion, networks
 from netalike.errors import NetalikeError, ShapeError, UnknownNameError
-from netalike.inversion.folding import folded
 from netalike.inversion.passes import representing
+from netalike.networks.folding import folded
+from netalike.networks.grey import convolve, is_grey
 
 
 def images(n=5, channels=3, size=32, seed=0):
@@ -175,3 +176,19 @@ def test_a_convolution_whose_output_is_used_twice_keeps_its_batch_norm():
     with representing(model, x[:1], "input:fc") as representation:
         assert "forward" not in model.bn.__dict__
         assert torch.equal(representation(x), expected)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(5, 1, 0), (3, 2, 1), ((2, 3), (3, 1), (0, 2))])
+def test_the_convolution_of_grey_images_has_the_values_and_the_gradient_of_pytorchs(kernel, stride, padding):
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(1, 4, kernel, stride, padding).double()
+    x = torch.rand(3, 1, 11, 14, dtype=torch.float64, requires_grad=True)
+    expected, found = convolution(x), convolve(x, convolution.weight.detach(), convolution.bias.detach(), convolution)
+    assert torch.equal(found, expected)
+    gradients = [torch.autograd.grad(y.sin().sum(), x)[0] for y in (found, expected)]
+    assert torch.allclose(*gradients, rtol=0, atol=1e-12)
+
+
+def test_a_depthwise_convolution_is_none_of_grey_images():
+    assert is_grey(nn.Conv2d(1, 4, 3), torch.zeros(4, 1, 3, 3))
+    assert not is_grey(nn.Conv2d(4, 4, 3, groups=4), torch.zeros(4, 1, 3, 3))

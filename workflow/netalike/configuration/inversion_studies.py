@@ -50,6 +50,12 @@ class InversionStudy(OfFamilies):
         "the step is made smaller towards the end.",
         examples=["fast"],
     )
+    exact: bool = Field(
+        True,
+        description="Of published: every step as the network itself computes it, to the last bit. false is faster and "
+        "rounds otherwise; fast does so always.",
+        examples=[False],
+    )
     iterations: Positive = Field(2000, description="Steps of each inversion, at most.", examples=[400])
     step_size: Above = Field(0.125, description="Length of a step, in L2, of pixels from 0 to 1.", examples=[0.5])
     attack_eps: tuple[Above, ...] = Field(

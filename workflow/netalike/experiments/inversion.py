@@ -194,7 +194,7 @@ def invert_network(
     images : ImageSet
         Of the test split; all of them are attacked.
     study : mapping
-        ``seed_images, pairs, mode, iterations, step_size, batch_size, attack_eps, attack_steps, seed``.
+        ``seed_images, pairs, mode, exact, iterations, step_size, batch_size, attack_eps, attack_steps, seed``.
     checkpoint : Path, optional
         Folder of what was inverted before a break: a file for each kind of seeds.
     eps : mapping of network to float, optional
@@ -227,6 +227,7 @@ def invert_network(
             step_size=study["step_size"],
             iterations=study["iterations"],
             mode=study["mode"],
+            exact=study.get("exact", True),
             checkpoint=checkpoint and checkpoint_of(checkpoint, member.name, kind),
             progress=progress,
             device=device,

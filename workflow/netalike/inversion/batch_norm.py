@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netalike.inversion.chains import Chain, chains
+from netalike.networks.chains import Chain, chains
 
 _Run = Callable[[Tensor], Tensor]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from netalike.errors import NetalikeError, ShapeError, unknown_name
 from netalike.inversion.batch_norm import exact
-from netalike.inversion.folding import folded
+from netalike.networks.folding import folded
 from netalike.networks.layer_table import first_tensor
 from netalike.networks.pixels import PixelNetwork
 from netalike.networks.running import eval_mode

@@ -8,7 +8,7 @@ network that is attacked (`netalike.networks.pixels`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,9 +18,11 @@ from torch.nn import functional
 
 from netalike.errors import NetalikeError, ShapeError, unknown_name
 from netalike.networks.evaluation import check_logits
+from netalike.networks.folding import folded
 from netalike.networks.running import eval_mode, fast_layout
 from netalike.progress import progress as progress_bar
 
+_Run = Callable[[Tensor], Tensor]
 CONSTRAINTS = ("2", "inf")
 """Norms of an attack: Euclidean, and the largest change of a pixel."""
 _TINY = 1e-10  # added to the length of a gradient, as robustness does, so that a zero gradient moves nothing
@@ -149,18 +151,28 @@ def attacked(
     """Attack images in the mode and layout that the model is in, without a check of what is given; see `pgd`."""
     if attack.eps == 0:
         return images.detach()
-    _, x, best = _climb(model, images, labels, attack, generator)
-    if best is None:
-        return x
+    with _frozen(model, images, labels) as run:
+        _, x, best = _climb(run, images, labels, attack, generator)
+        if best is None:
+            return x
+        with torch.no_grad():
+            return _larger(best, _look(run, x, labels)).images
+
+
+@contextlib.contextmanager
+def _frozen(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[_Run]:
+    """Yield the model as a function of images, faster while its weights stay; `NetalikeError` without proper logits."""
     with torch.no_grad():
-        return _larger(best, _look(model, x, labels)).images
+        check_logits(model(images[:1]), labels)
+    with folded(model, model, images[:1]) as run:
+        yield run
 
 
-def _judged(model: nn.Module, images: Tensor, labels: Tensor, attack: Attack) -> tuple[Tensor, Tensor]:
+def _judged(model: _Run, images: Tensor, labels: Tensor, attack: Attack) -> tuple[Tensor, Tensor]:
     """The logits of images as they are, and attacked, both (n, classes)."""
     if attack.eps == 0:
         with torch.no_grad():
-            logits = _look(model, images, labels, first=True).logits
+            logits = _look(model, images, labels).logits
         return logits, logits
     first, x, best = _climb(model, images, labels, attack, None)
     with torch.no_grad():
@@ -168,7 +180,7 @@ def _judged(model: nn.Module, images: Tensor, labels: Tensor, attack: Attack) ->
 
 
 def _climb(
-    model: nn.Module, images: Tensor, labels: Tensor, attack: Attack, generator: torch.Generator | None
+    model: _Run, images: Tensor, labels: Tensor, attack: Attack, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor, Iterate | None]:
     """The logits of the first iterate, the last iterate, and the best one before it (None without `use_best`)."""
     clean = images.detach()
@@ -178,7 +190,7 @@ def _climb(
     for step in range(attack.steps):
         x = x.detach().requires_grad_(True)
         with torch.enable_grad():
-            here = _look(model, x, labels, first=step == 0)
+            here = _look(model, x, labels)
             found = (
                 torch.autograd.grad(here.losses.sum(), x, allow_unused=True) if here.losses.requires_grad else (None,)
             )
@@ -199,10 +211,8 @@ def seen_by_network(gradient: Tensor | None) -> Tensor:
     return gradient
 
 
-def _look(model: nn.Module, images: Tensor, labels: Tensor, first: bool = False) -> Iterate:
-    logits: Tensor = model(images)
-    if first:
-        check_logits(logits, labels)
+def _look(model: _Run, images: Tensor, labels: Tensor) -> Iterate:
+    logits = model(images)
     return Iterate(images, functional.cross_entropy(logits, labels, reduction="none"), logits)
 
 
@@ -320,7 +330,8 @@ def robust_accuracy(
         for start in progress_bar(range(0, len(images), batch_size), "attacking", shown=progress, unit="batch"):
             batch = images[start : start + batch_size].to(device, memory_format=layout)
             target = labels[start : start + batch_size].to(device)
-            before, after = _judged(model, batch, target, attack)
+            with _frozen(model, batch, target) as run:
+                before, after = _judged(run, batch, target, attack)
             clean += int((before.argmax(1) == target).sum())
             robust += int((after.argmax(1) == target).sum())
     return RobustAccuracy(clean / len(images), robust / len(images))
