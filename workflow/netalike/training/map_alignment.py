@@ -25,7 +25,7 @@ _POLYGON_WEIGHTS = {"published": (0.1, 1.0, 10.0), "even": (1.0, 1.0, 1.0)}
 # of the segmentation's error: background, fill, edge, vertex
 _CLASS_WEIGHTS = {"published": (0.05, 0.1, 1.0, 10.0), "even": (1.0, 1.0, 1.0, 1.0)}
 LOSSES = ("total", "displacement", "zero_displacement", "segmentation", "buildings")
-_FORMAT = "netalike map training 2"
+_FORMAT = "netalike map training 1"
 
 
 @dataclass
