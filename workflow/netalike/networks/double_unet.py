@@ -98,6 +98,12 @@ def input_size_for(wanted: int) -> int:
     return int(_SMALLEST_INPUT + _STEP * steps)
 
 
+def _cut(maps: Any, top: Any, left: Any, height: Any, width: Any) -> Any:
+    """Cut a part out of a map; the gradient of this operation takes a fraction of what that of an index takes."""
+    shape = keras.ops.shape(maps)
+    return keras.ops.slice(maps, (0, top, left, 0), (shape[0], height, width, shape[3]))
+
+
 @keras.saving.register_keras_serializable(package="netalike")
 class CropLike(keras.layers.Layer):  # type: ignore[misc]
     """Cut the middle out of a map, as large as another map; neither size need be known beforehand."""
@@ -107,7 +113,7 @@ class CropLike(keras.layers.Layer):  # type: ignore[misc]
         whole, like = inputs
         size, wanted = keras.ops.shape(whole), keras.ops.shape(like)
         top, left = (size[1] - wanted[1]) // 2, (size[2] - wanted[2]) // 2
-        return whole[:, top : top + wanted[1], left : left + wanted[2]]
+        return _cut(whole, top, left, wanted[1], wanted[2])
 
     def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """Return the second map's height and width, and the first one's channels."""
@@ -137,7 +143,7 @@ class CropForWayUp(keras.layers.Layer):  # type: ignore[misc]
         size, below = keras.ops.shape(whole), keras.ops.shape(lowest)
         wanted = [_seen_by_way_up(below[axis], self.level) for axis in (1, 2)]
         top, left = (size[1] - wanted[0]) // 2, (size[2] - wanted[1]) // 2
-        return whole[:, top : top + wanted[0], left : left + wanted[1]]
+        return _cut(whole, top, left, wanted[0], wanted[1])
 
     def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """Return the first map's channels, and the height and width that follow from the second's."""
@@ -270,9 +276,13 @@ def _common_maps(builder: _Builder, image: Sequence[Any], polygon: Sequence[Any]
     """Join the two branches at every level, as far as the way up needs it, the full resolution first."""
     found = []
     for level, pair in enumerate(zip(image, polygon, strict=True)):
-        maps = keras.layers.Concatenate(name=f"common_{level}_join")(list(pair))
         if level < LEVELS - 1:
-            maps = CropForWayUp(level, name=f"common_{level}_crop")([maps, image[-1]])
+            # before they are joined: most of a joined map would be copied for nothing
+            pair = tuple(
+                CropForWayUp(level, name=f"common_{level}_crop_{branch}")([maps, image[-1]])
+                for branch, maps in zip(("image", "polygon"), pair, strict=True)
+            )
+        maps = keras.layers.Concatenate(name=f"common_{level}_join")(list(pair))
         found.append(builder.two(maps, width * 2**level, f"common_{level}"))
     return found
 

@@ -15,16 +15,16 @@ from netalike.data.image_arrays import ImageArrays
 from netalike.errors import NetalikeError
 from netalike.networks.keras_networks import build, recorded_layers
 from netalike.networks.keras_weights import set_all, set_variables, variables_of
+from netalike.training.fused_adam import FusedAdam
 from netalike.training.keras_settings import KerasTraining
 
 _PIXEL_SCALE = 128.0
 _STEPS_PER_CALL = 50  # of the compiled function: the progress bar moves in between
 _EVALUATED = 256  # images per forward pass
 _SHIFT = 0.1  # of a side, at most, either way
-_EPSILON = 1e-7
 # Streams of random numbers of an epoch.
 _ORDER, _MOVES = 0, 1
-# Decay of the first and of the second moment. Adam without a first moment is Keras' RMSprop.
+# Decay of the first and of the second moment.
 _MOMENTS = {"adam": (0.9, 0.999), "rmsprop": (0.0, 0.9)}
 
 
@@ -64,9 +64,8 @@ class KerasTrainer:
         self.shape, self.n_classes = input_shape, n_classes
         self.model = self._new(0)
         self.recorder = recorded_layers(self.model, self.settings.layers or ())
-        self._weights = [variable.value for variable in self.model.trainable_variables]
-        self._moments = [[tf.Variable(tf.zeros_like(weight)) for weight in self._weights] for _ in range(2)]
-        self._iterations = tf.Variable(0, dtype=tf.int64)
+        self._optimizer = FusedAdam(self.model.trainable_variables, *_MOMENTS[self.settings.optimizer or "adam"])
+        self._weights = self._optimizer.weights
         self._steps, self._forward = self._compiled()
 
     def _new(self, seed: int) -> Any:
@@ -85,10 +84,7 @@ class KerasTrainer:
     def begin(self, seed: int) -> None:
         """Give the network the initial weights of a seed, and forget what the optimiser knew."""
         set_all(self.model.variables, [variable.numpy() for variable in self._new(seed).variables])
-        for moment in self._moments:
-            for slot in moment:
-                slot.assign(tf.zeros_like(slot))
-        self._iterations.assign(0)
+        self._optimizer.reset()
 
     # ---- one epoch ----
 
@@ -164,24 +160,7 @@ class KerasTrainer:
         return self.settings.l2 * tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in kernels])
 
     def _update(self, gradients: Sequence[Any], rate: Any) -> None:
-        first, second = _MOMENTS[self.settings.optimizer or "adam"]
-        steps = tf.cast(self._iterations.assign_add(1), tf.float32)
-        now = rate / (1.0 + (self.settings.lr_decay or 0.0) * (steps - 1.0))
-        # without these powers, the moments are not corrected for their start at 0: RMSprop does not do so
-        powers = (first**steps, second**steps) if first else (tf.constant(0.0), tf.constant(0.0))
-        for weight, m, v, gradient in zip(self._weights, *self._moments, gradients, strict=True):
-            tf.raw_ops.ResourceApplyAdam(
-                var=weight.handle,
-                m=m.handle,
-                v=v.handle,
-                beta1_power=powers[0],
-                beta2_power=powers[1],
-                lr=now,
-                beta1=first,
-                beta2=second,
-                epsilon=_EPSILON,
-                grad=gradient,
-            )
+        self._optimizer.apply(gradients, rate, self.settings.lr_decay or 0.0)
 
     # ---- looking at images ----
 
@@ -207,17 +186,14 @@ class KerasTrainer:
     def state(self) -> dict[str, NDArray[Any]]:
         """Return weights, dropout's and the optimiser's state, by name."""
         found = variables_of(self.model.variables, "model")
-        found |= {f"optimizer/{i:04d}": slot.numpy() for i, slot in enumerate(self._slots())}
+        found |= {f"optimizer/{i:04d}": slot.numpy() for i, slot in enumerate(self._optimizer.variables)}
         return found
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
         """Take over what `state` returned."""
         set_variables(self.model.variables, arrays, "model", path)
-        for i, slot in enumerate(self._slots()):
+        for i, slot in enumerate(self._optimizer.variables):
             slot.assign(arrays[f"optimizer/{i:04d}"])
-
-    def _slots(self) -> list[Any]:
-        return [*self._moments[0], *self._moments[1], self._iterations]
 
 
 def scores(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from netalike.data.scenes import Scene
 from netalike.networks.double_unet import HEADS, Widths, displacement_only, double_unet
 from netalike.networks.keras_weights import read_arrays, set_all, set_variables, variables_of, write_arrays
 from netalike.progress import progress
+from netalike.training.fused_adam import FusedAdam
 from netalike.training.map_patches import BORDER, Batch, PatchMaker
 from netalike.training.map_settings import MapTraining, learning_rate, level_coefficients
 
@@ -185,28 +185,24 @@ class MapTrainer:
         # without a weight the segmentation branch is not even computed
         self.trained = model if self.segments else displacement_only(model)
         self.variables = self.trained.trainable_variables
-        self.optimizer = keras.optimizers.Adam(
-            settings.lr, weight_decay=settings.weight_decay or None, global_clipnorm=settings.clip_norm
-        )
-        self.optimizer.build(self.variables)
+        self.optimizer = FusedAdam(self.variables)
         self._update = tf.function(self._losses_of_update)
-        self._fresh = [variable.numpy() for variable in self.optimizer.variables]
 
     def begin(self, seed: int, fresh: bool = True) -> None:
         """Give the network the initial weights of a seed, if it is to be fresh; forget what the optimiser knew."""
         if fresh:
             set_all(self.model.variables, [variable.numpy() for variable in double_unet(self.widths, seed).variables])
-        set_all(self.optimizer.variables, self._fresh)
+        self.optimizer.reset()
 
     def step(self, number: int, batch: Batch, rate: float | None = None) -> list[float]:
         """Train on one batch, with a learning rate or that of the settings; return losses in the order of `LOSSES`."""
-        self.optimizer.learning_rate.assign(learning_rate(self.settings, number) if rate is None else rate)
+        now = tf.constant(learning_rate(self.settings, number) if rate is None else rate, tf.float32)
         coefficients = tf.constant(level_coefficients(self.settings, number), tf.float32)
-        losses = self._update(*(tf.constant(part) for part in batch), coefficients)
+        losses = self._update(*(tf.constant(part) for part in batch), coefficients, now)
         return [float(loss) for loss in losses.numpy()]
 
     def _losses_of_update(
-        self, image: Any, polygons: Any, wanted: Any, classes: Any, buildings: Any, coefficients: Any
+        self, image: Any, polygons: Any, wanted: Any, classes: Any, buildings: Any, coefficients: Any, rate: Any
     ) -> Any:
         kind = self.settings.pixel_weights
         weights = pixel_weights(polygons[:, BORDER:-BORDER, BORDER:-BORDER], kind)
@@ -219,10 +215,17 @@ class MapTrainer:
             total = self.settings.displacement_weight * tf.reduce_sum(coefficients * moved)
             total += self.settings.building_weight * whole
             total += self.settings.segmentation_weight * tf.reduce_sum(coefficients * named)
-        gradients = tape.gradient(total, self.variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        self.optimizer.apply(gradients, self.variables)
+        self._move(tape.gradient(total, self.variables, unconnected_gradients=tf.UnconnectedGradients.ZERO), rate)
         still = displacement_losses(tf.zeros_like(predicted[:, :1]), wanted, weights)
         return tf.stack([total, moved[0], still[0], named[0], whole])
+
+    def _move(self, gradients: Sequence[Any], rate: Any) -> None:
+        if self.settings.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.settings.clip_norm)
+        if self.settings.weight_decay:
+            for weight in self.optimizer.weights:
+                weight.assign_sub(weight * self.settings.weight_decay * rate)
+        self.optimizer.apply(gradients, rate)
 
 
 def train_map_alignment(

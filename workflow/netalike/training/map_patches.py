@@ -44,7 +44,8 @@ class Batch(NamedTuple):
     displacement : array, shape (b, o, o, 2)
         What brings the polygons back to their labels, down and to the right, in units of 8 pixels.
     segmentation : array, shape (b, o, o, 3)
-        Fill, edges and vertices of all labels where they are, also of those whose polygon is not in the input.
+        Fill, edges and vertices of all labels where they are, also of those whose polygon is not in the input; 0
+        everywhere if the settings give the segmentation no weight.
     buildings : array of int32, shape (b, o, o)
         The number of the polygon that a pixel is an edge of, from 1 in each patch, and 0 elsewhere; 0 everywhere if
         the settings give buildings no weight.
@@ -228,16 +229,23 @@ class PatchMaker:
     def _cut(self, number: int, corner: NDArray[np.int64], moved: _Displaced, kept: list[int]) -> Batch:
         size, output = self._settings.input_size, self._output
         top, left = corner
-        labels = self._scenes[number].labels
-        seen = [labels[i] - corner for i in _touching(labels, corner, output)]
         polygons = [moved.polygons[i] - corner for i in kept]
+        covered = numbered(polygons, output, output, filled=True)
         return Batch(
             image=scaled_image(self._images[number][top : top + size, left : left + size]),
             polygons=rasterize([polygon + BORDER for polygon in polygons], size, size),
-            displacement=_target(moved, kept, corner, output) / np.float32(PIXELS_PER_UNIT),
-            segmentation=rasterize(seen, output, output),
-            buildings=_edges(polygons, output, self._settings.building_weight),
+            displacement=_target(moved, kept, corner, covered) / np.float32(PIXELS_PER_UNIT),
+            segmentation=self._labels(number, corner),
+            buildings=_edges(polygons, covered, self._settings.building_weight),
         )
+
+    def _labels(self, number: int, corner: NDArray[np.int64]) -> _Floats:
+        """Draw the labels of a scene where a patch's output is; nothing where they would not be used."""
+        output = self._output
+        if not self._settings.segmentation_weight:
+            return np.zeros((output, output, 3), np.float32)
+        labels = self._scenes[number].labels
+        return rasterize([labels[i] - corner for i in _touching(labels, corner, output)], output, output)
 
     def _augmented(self, patch: Batch, generator: np.random.Generator) -> Batch:
         quarters, mirrored = int(generator.integers(4)), bool(generator.integers(2))
@@ -260,23 +268,22 @@ def _each_displaced(labels: _Polygons, amplitude: float, seed: int) -> _Displace
     return _Displaced(None, polygons, offsets)
 
 
-def _target(moved: _Displaced, kept: list[int], corner: NDArray[np.int64], output: int) -> _Floats:
+def _target(moved: _Displaced, kept: list[int], corner: NDArray[np.int64], covered: NDArray[np.int32]) -> _Floats:
     """Return what brings polygons back, in pixels, where a patch's output is; (o, o, 2)."""
-    top, left = corner
+    (top, left), output = corner, len(covered)
     if moved.field is not None:
         return moved.field[top : top + output, left : left + output]
-    numbers = numbered([moved.polygons[i] - corner for i in kept], output, output, filled=True)
     nothing = np.zeros((1, 2), np.float32)
     table: _Floats = np.concatenate([nothing] if moved.offsets is None else [nothing, moved.offsets[kept]])
-    return table[numbers]
+    return table[covered]
 
 
-def _edges(polygons: _Polygons, output: int, weight: float) -> NDArray[np.int32]:
+def _edges(polygons: _Polygons, covered: NDArray[np.int32], weight: float) -> NDArray[np.int32]:
     """Number the edges of polygons, but for what another polygon covers; nothing where it would not be used."""
     if not weight:
-        return np.zeros((output, output), np.int32)
-    edges = numbered(polygons, output, output)
-    return np.where(edges == numbered(polygons, output, output, filled=True), edges, 0)
+        return np.zeros_like(covered)
+    edges = numbered(polygons, *covered.shape)
+    return np.where(edges == covered, edges, 0)
 
 
 def displaced(labels: _Polygons, field: _Floats) -> tuple[NDArray[np.float64], ...]:
