@@ -18,7 +18,7 @@ from netalike.errors import NetalikeError, unknown_name
 from netalike.evidence.measurements import OK, condition
 from netalike.experiments.equal_depth import depth_of
 from netalike.measures.panel import UNTRAINED
-from netalike.networks.folding import folded
+from netalike.networks.folding import folded_copy
 from netalike.stitching.evaluation import Report, evaluate_stitches
 from netalike.stitching.least_squares import NormalEquations, fit_all
 from netalike.stitching.masks import semi_match
@@ -355,7 +355,7 @@ def _method_rows(
 def seams(front: Member, end: Member, pair: str = "same_family") -> Iterator[Seam]:
     """Yield the places at which two networks of one family are joined, from the input to the output.
 
-    The networks are frozen, so that their batch norm is folded into the convolutions: `networks.folding.folded`.
+    The networks are frozen, so that their batch norm is folded into the convolutions: `networks.folding.folded_copy`.
 
     Raises
     ------
@@ -367,7 +367,7 @@ def seams(front: Member, end: Member, pair: str = "same_family") -> Iterator[Sea
             f"{front.name} has the layers {', '.join(front.layers)} and {end.name} {', '.join(end.layers)}: choose the "
             "same layers of both."
         )
-    models = [folded(member.model, keep=end.layers) for member in (front, end)]
+    models = [folded_copy(member.model, keep=end.layers) for member in (front, end)]
     for i, layer in enumerate(end.layers):
         first, second = (split(model, layer) for model in models)
         yield Seam(front.name, end.name, first, second, pair, depth_of(i, len(end.layers)))
