@@ -49,16 +49,16 @@ check: $(INSTALLED)  ## formatting, lint, types, configuration in step
 test: check  ## everything that CI checks
 	$(BIN)/python -m pytest
 
-test-conda: $(INSTALLED)  ## the workflow with --use-conda against one without (long, some 7 GB; QUICK=1: all of the preset quick)
-	NETALIKE_TEST_CONDA=1 $(if $(QUICK),NETALIKE_TEST_QUICK=1) $(BIN)/python -m pytest tests/conda -s
+test-conda: $(INSTALLED)  ## the workflow with --use-conda against one without (long, some 7 GB; QUICK=1: all of the preset quick; RUN=FOLDER: where it ran already)
+	NETALIKE_TEST_CONDA=1 $(if $(QUICK),NETALIKE_TEST_QUICK=1) $(if $(RUN),NETALIKE_QUICK_RUN=$(abspath $(RUN))) $(BIN)/python -m pytest tests/conda -s
 
-test-cluster: $(INSTALLED)  ## a SLURM of two nodes on this machine, and a run on it (as root on Debian; QUICK=1 as above)
+test-cluster: $(INSTALLED)  ## a SLURM of two nodes on this machine, and a run on it (as root on Debian; QUICK=1, RUN=FOLDER as above)
 	@command -v slurmctld /usr/sbin/slurmctld >/dev/null && command -v munged /usr/sbin/munged >/dev/null \
 	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
 	       && apt-get install -y -qq --no-install-recommends slurm-wlm munge; } \
 	  || { echo "SLURM is missing: as root, apt-get install -y --no-install-recommends slurm-wlm munge"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[slurm]'
-	NETALIKE_TEST_CLUSTER=1 $(if $(QUICK),NETALIKE_TEST_QUICK=1) $(BIN)/python -m pytest tests/cluster
+	NETALIKE_TEST_CLUSTER=1 $(if $(QUICK),NETALIKE_TEST_QUICK=1) $(if $(RUN),NETALIKE_QUICK_RUN=$(abspath $(RUN))) $(BIN)/python -m pytest tests/cluster
 
 format: $(INSTALLED)  ## put all files into form
 	$(BIN)/ruff format .
