@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from netalike.data.resize import resize
 TEST_PER_CLASS = 50
 SPLIT_SEED = 0
 SIZE = 32
+_FILE = "datasets/data/digits.csv.gz"  # in scikit-learn's folder
 
 
 def read_digits(split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
@@ -29,14 +33,26 @@ def read_digits(split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArr
     ids : ndarray, int64, shape (n,)
         Positions in ``sklearn.datasets.load_digits()``, increasing.
     """
-    from sklearn.datasets import load_digits  # a second to import; needed here only
-
-    digits = load_digits()
-    labels = np.asarray(digits.target, dtype=np.int64)
+    pixels, labels = _digits()
     ids = split_ids(labels)[split]
-    levels = np.rint(np.asarray(digits.images)[ids] * (255 / 16)).astype(np.uint8)
+    levels = np.rint(pixels[ids] * (255 / 16)).astype(np.uint8)
     images = resize(torch.from_numpy(levels)[:, None], SIZE).numpy()
     return images, labels[ids], ids
+
+
+def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return what ``load_digits()`` does: images (1797, 8, 8) with levels 0..16, and labels."""
+    # The file is read without scikit-learn, whose import would be most of the time that a small job takes.
+    package = importlib.util.find_spec("sklearn")
+    folders = (package.submodule_search_locations if package else None) or []
+    file = next((path for folder in folders if (path := Path(folder, _FILE)).is_file()), None)
+    if file is None:  # a release that keeps it elsewhere, or no scikit-learn: the import says so
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        return np.asarray(digits.images), np.asarray(digits.target, dtype=np.int64)
+    table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
 
 
 def split_ids(labels: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from netalike.evidence.rows import kind
 from netalike.experiments.stitching import PermutedTwin
 from netalike.measures.sources import NOISE, batch_permutation
 from netalike.networks import Network
+from netalike.networks.folding import folded_copy
 from netalike.networks.running import fast_layout
 from netalike.stitching.splitting import Split, resized, split
 
@@ -106,10 +107,9 @@ class Cast:
 
     @classmethod
     def of(cls, members: Sequence[Member], seed: int, device: str | torch.device) -> Cast:
-        """Put the networks on the device."""
-        for member in members:
-            member.model.to(device)
-        return cls({member.name: member for member in members}, seed, torch.device(device))
+        """Put the networks on the device, frozen: batch norm is folded into the convolutions."""
+        frozen = [replace(each, model=folded_copy(each.model, keep=each.layers).to(device)) for each in members]
+        return cls({member.name: member for member in frozen}, seed, torch.device(device))
 
     def member(self, name: str) -> Member:
         """Return the network behind a name, which may be that of a control made from it.

@@ -22,7 +22,7 @@ from netalike.stitching.training import (
     frozen,
     record,
 )
-from netalike.training import plain
+from netalike.training import eager, plain
 
 if TYPE_CHECKING:
     from netalike.data import ImageSet
@@ -112,7 +112,7 @@ def match(
     _check(images, loss, epochs, batch_size, lr)
     device = torch.device(device)
     layer.to(device)
-    optimizer = torch.optim.Adam(layer.parameters(), lr, foreach=True)
+    optimizer = eager.Adam(layer.parameters(), lr, foreach=True)
     history = MatchHistory(before=layer.snapshot())
     with frozen(front, end, device) as layouts, plain.reproducible(device):
         pair = Pair(front, end, frozenset({"end"}), device, layouts, resize)

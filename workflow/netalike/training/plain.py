@@ -19,6 +19,7 @@ from netalike.networks.evaluation import Evaluation, check_logits, evaluate
 from netalike.networks.running import eval_mode, fast_layout
 from netalike.progress import progress as progress_bar
 from netalike.training import checkpoint as checkpoints
+from netalike.training import eager
 from netalike.training.settings import Settings, learning_rate
 
 if TYPE_CHECKING:
@@ -222,11 +223,13 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
     if not parameters:
         raise NetalikeError("the network has no parameter that requires a gradient: there is nothing to train.")
     # One call for all parameters, instead of several for each.
+    how: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay, "foreach": True}
+    made: torch.optim.Optimizer
     if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, settings.lr, weight_decay=settings.weight_decay, foreach=True)
-    return torch.optim.SGD(
-        parameters, settings.lr, momentum=0.9, nesterov=True, weight_decay=settings.weight_decay, foreach=True
-    )
+        made = eager.Adam(parameters, **how)
+    else:
+        made = eager.SGD(parameters, momentum=0.9, nesterov=True, **how)
+    return made
 
 
 def _identity(

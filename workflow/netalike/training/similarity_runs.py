@@ -19,6 +19,7 @@ from tqdm import tqdm
 from netalike.errors import BadFileError, NetalikeError
 from netalike.networks.checkpoint import write_atomically
 from netalike.progress import progress as progress_bar
+from netalike.training import eager
 from netalike.training.checkpoint import digest
 from netalike.training.pair_stream import INITIAL, PairPool, draw_masks, draw_others, draw_pairs
 from netalike.training.plain import reproducible
@@ -134,7 +135,7 @@ def train_run(
     """
     device = torch.device(device)
     model = similarity_network(pool.channels, pool.classes, _mixed(settings.seed, seed, INITIAL)).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), settings.lr, fused=True)
+    optimizer = eager.Adam(model.parameters(), settings.lr, fused=True)
     run = Run(seed, variant, settings.evaluated(), initial=digest(model.state_dict()))
     evaluated = set(run.evaluated)
     with reproducible(device):

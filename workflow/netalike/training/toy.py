@@ -21,6 +21,7 @@ from netalike.errors import BadFileError, NetalikeError, ShapeError, unknown_nam
 from netalike.networks.checkpoint import write_atomically
 from netalike.progress import progress
 from netalike.training import checkpoint as checkpoints
+from netalike.training import eager
 from netalike.training.toy_stack import LOSSES, Buffers, Stack, gradient_, losses, toy_network
 
 _FORMAT = "netalike toy networks 1"
@@ -266,7 +267,7 @@ def train_toys(
     """
     _check_sizes(runs)
     stack = Stack([toy_network(run.seed) for run in runs], len(settings.kept))
-    optimizer = torch.optim.Adam([stack.vector], settings.lr, fused=True)
+    optimizer = eager.Adam([stack.vector], settings.lr, fused=True)
     identity = _identity(runs, settings)
     history, done = ToyHistory(), 0
     if checkpoint is not None and checkpoint.is_file():
