@@ -10,6 +10,11 @@ wildcard_constraints:
     chunk=r"\d+",
 
 
+# Of jobs that are ready, those come first which most others wait for: networks, then panels, whose summary reads all that
+# is measured of them. Else what has a long way to go is begun last, and one core has nothing to do.
+FIRST, SOON = 20, 10
+
+
 def weights(network):
     return f"results/networks/{network}.safetensors"
 

@@ -14,6 +14,7 @@ rule record_panel:
         "logs/comparison/{panel}/record.log",
     benchmark:
         "results/cost/comparison/record_panel/{panel}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
@@ -38,6 +39,7 @@ rule measure_panel:
         "logs/comparison/{panel}/measures-{chunk}.log",
     benchmark:
         "results/cost/comparison/measure_panel/{panel}-{chunk}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
@@ -62,6 +64,7 @@ rule align_panel:
         "logs/comparison/{panel}/alignment-{chunk}.log",
     benchmark:
         "results/cost/comparison/align_panel/{panel}-{chunk}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
@@ -86,6 +89,7 @@ rule compare_behaviour:
         "logs/comparison/{panel}/behaviour.log",
     benchmark:
         "results/cost/comparison/compare_behaviour/{panel}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
@@ -113,6 +117,7 @@ rule compare_gradients:
         "logs/comparison/{panel}/gradients.log",
     benchmark:
         "results/cost/comparison/compare_gradients/{panel}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
@@ -138,6 +143,7 @@ rule stitch_panel:
         "logs/comparison/{panel}/stitching-{chunk}.log",
     benchmark:
         "results/cost/comparison/stitch_panel/{panel}-{chunk}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
@@ -164,6 +170,7 @@ rule invert_panel:
         "logs/comparison/{panel}/inverted-{chunk}.log",
     benchmark:
         "results/cost/comparison/invert_panel/{panel}-{chunk}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
@@ -200,6 +207,7 @@ rule compare_inverted_panel:
         "logs/comparison/{panel}/inversion.log",
     benchmark:
         "results/cost/comparison/compare_inverted_panel/{panel}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_per_job
@@ -225,6 +233,7 @@ rule summarise_panel:
         "logs/comparison/{panel}/summary.log",
     benchmark:
         "results/cost/comparison/summarise_panel/{panel}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: 1
@@ -250,6 +259,7 @@ rule check_implementations:
         "logs/comparison/{panel}/implementations.log",
     benchmark:
         "results/cost/comparison/check_implementations/{panel}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: 1

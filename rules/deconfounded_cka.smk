@@ -13,6 +13,7 @@ rule compare_panel:
         "logs/deconfounded_cka/{panel}.log",
     benchmark:
         "results/cost/deconfounded_cka/compare_panel/{panel}.tsv"
+    priority: SOON
     conda:
         "../envs/torch.yaml"
     threads: settings.resources.threads_compare

@@ -16,6 +16,7 @@ for family, part, networks in training_jobs():
             f"logs/networks/train_{family}_{part}.log",
         benchmark:
             f"results/cost/networks/train/{family}-{part}.tsv"
+        priority: FIRST
         conda:
             "../envs/torch.yaml"
         threads: settings.threads_of(networks[0])
