@@ -26,7 +26,8 @@ def both(cluster, copies, start, on_slurm):
     local, on_nodes = Path(given) if given else copies("quick-local", QUICK), copies("quick-slurm", QUICK)
     if not given:
         assert start(local, *targets, "--cores", "2").wait(2400) == 0, (local / "run.txt").read_text()[-3000:]
-    status = start(on_nodes, *targets, *on_slurm).wait(4800)
+    # twice as many jobs as cores: one waits for SLURM while another computes
+    status = start(on_nodes, *targets, *on_slurm, "--jobs", "4").wait(4800)
     assert status == 0, (on_nodes / "run.txt").read_text()[-4000:] + cluster.logs()
     assert len(cluster.jobs()) > 40
     return local, on_nodes
