@@ -108,7 +108,7 @@ def _limit_threads(threads: int | None) -> None:
 
 def _keep_memory() -> None:
     # The tensors of a step are those of the step before: asking the system for their pages anew, which it fills with
-    # zeros, is up to a quarter of a small network's time. Another C library has no mallopt, and nothing changes.
+    # zeros, was a third of the time of inversions through LeNet. Another C library has no mallopt, and nothing changes.
     with contextlib.suppress(OSError, AttributeError, TypeError):
         for option, value in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
             ctypes.CDLL(None).mallopt(option, value)

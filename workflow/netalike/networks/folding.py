@@ -85,9 +85,8 @@ def folded_copy(model: nn.Module, keep: Collection[str] = ()) -> nn.Module:
         return model
     copied = copy.deepcopy(model).eval()
     names = {module: name for name, module in copied.named_modules()}
-    side = max(model.smallest, 32) if not model.exact else model.smallest
-    example = torch.randn(1, model.channels, side, side, generator=torch.Generator().manual_seed(0))
-    example = example.to(next(model.parameters()).device)
+    size = (1, model.channels, model.smallest, model.smallest)
+    example = torch.zeros(size, device=next(model.parameters()).device)
     for chain in chains(copied, copied, example):
         if chain.norm is None or names[chain.convolution] in keep:
             continue

@@ -335,8 +335,7 @@ def fit(
     Only the heads run. One fit over all images: the published code averages fits on groups of images for all but its
     smallest networks, which is no least-squares solution. Memory: one batch of both activations and 8 MiB.
     """
-    if batch_size < 1 or len(images) == 0:
-        raise NetalikeError(f"least squares needs images and a batch size from 1, got {len(images)} and {batch_size}.")
+    _check_images(images, batch_size)
     device = torch.device(device)
     equations = NormalEquations()
     with ExitStack() as stack, torch.no_grad():
@@ -370,8 +369,7 @@ def fit_all(
     ShapeError
         If two layers do not fit (see `check_shapes`).
     """
-    if batch_size < 1 or len(images) == 0:
-        raise NetalikeError(f"least squares needs images and a batch size from 1, got {len(images)} and {batch_size}.")
+    _check_images(images, batch_size)
     device = torch.device(device)
     found = [NormalEquations() for _ in cuts]
     fronts, ends = zip(*cuts, strict=True)
@@ -387,6 +385,11 @@ def fit_all(
                 check_shapes(tuple(x.shape[1:]), tuple(y.shape[1:]), resize=False)
                 equations.update(x, y)
     return found
+
+
+def _check_images(images: ImageSet, batch_size: int) -> None:
+    if batch_size < 1 or len(images) == 0:
+        raise NetalikeError(f"least squares needs images and a batch size from 1, got {len(images)} and {batch_size}.")
 
 
 def _activations(
